@@ -1,0 +1,201 @@
+package port
+
+import (
+	"time"
+
+	"perdure/core/store"
+)
+
+// Input is what a machine is stepped with: a request, a completion of something
+// it asked for, a message of another machine, an alarm. The set is closed.
+type Input interface{ input() }
+
+// Start is the first input of every machine.
+type Start struct{}
+
+// Alarmed says that the time of the last Alarm has come.
+type Alarmed struct{}
+
+// Drain asks a machine to end what can be ended: polls and long polls are answered empty.
+type Drain struct{}
+
+// Published carries a new snapshot of the registry.
+type Published struct{ Snapshot *Snapshot }
+
+// Request is a call of the API, admitted by a frontend. Body is the request
+// message as the frontend filled it in; Token the verified task token if the call has one.
+type Request struct {
+	Call      Call
+	Deadline  time.Time // of the caller; zero: none
+	Namespace *Namespace
+	Run       RunKey
+	Body      any
+	Token     *Token
+	Client    Client
+}
+
+// Token is the content of a task token. Its encoding and MAC belong to core/frontend.
+type Token struct {
+	Run         RunKey
+	Kind        TaskKind
+	ScheduledID int64
+	StartedID   int64
+	Attempt     int32
+	Nonce       uint64 // of the start; a task that was given out again has another
+	Query       uint64 // number of the query
+	ActivityID  string
+}
+
+// Gone says that the caller does not wait any more.
+type Gone struct{ Call Call }
+
+// Undelivered says that a reply found its caller gone.
+type Undelivered struct{ Reply Reply }
+
+// Completed answers a store effect of the same Tag. Which field is set follows from the effect.
+type Completed struct {
+	Tag      uint64
+	Err      error
+	Opened   store.Opened
+	Outcomes []store.Outcome
+	Rows     []store.Row   // of Keys
+	Scans    [][]store.Row // of Ranges
+	Owner    bool          // of Confirm
+}
+
+// Between shards and their node's committer (core/journal).
+type (
+	// Dirty says that the shard has a record to write.
+	Dirty struct{ Shard Address }
+	// TakeRecord asks the shard for everything it has to write, as one record.
+	TakeRecord struct{}
+	// Record is the answer; a nil Record with Trim only trims, and neither means nothing to write.
+	Record struct {
+		Shard  Address
+		Append store.Append
+	}
+	// Appended tells the shard what became of the record with that Seq.
+	Appended struct {
+		Seq     store.Seq
+		Outcome store.Outcome
+	}
+)
+
+// Between shards and task queues (core/taskqueue).
+type (
+	// Poll is a worker's wait for a task; it goes to the queue's owner and, when
+	// a task is found, on to the task's shard, which answers it.
+	Poll struct {
+		Call     Call
+		ID       string // identifies the poll: a start by it is idempotent
+		Queue    QueueKey
+		Deadline time.Time // when the poll ends empty
+		Identity string
+		Body     any // *workflowservice.PollWorkflowTaskQueueRequest or PollActivityTaskQueueRequest
+		Client   Client
+	}
+	// Subscribe tells a shard that the queue has pollers; it is renewed while they
+	// wait. The shard answers Backlog and offers new tasks to From until Until.
+	Subscribe struct {
+		From  Address
+		Queue QueueKey
+		Until time.Time
+	}
+	// Backlog answers Subscribe and Pull: the oldest tasks of the queue at that shard, in
+	// order, and whether there are more.
+	Backlog struct {
+		Shard Address
+		Queue QueueKey
+		Tasks []Task
+		More  bool
+	}
+	// Pull asks a shard for the oldest tasks of a queue whose Key is above After.
+	Pull struct {
+		From  Address
+		Queue QueueKey
+		After string
+		Max   int
+	}
+	// Offer is a hint that a task can be taken now. Expect asks for Declined if
+	// nobody takes it.
+	Offer struct {
+		Task   Task
+		Expect bool
+	}
+	// Declined answers an Offer: nobody waits. Dead says that the (sticky) queue saw
+	// no poller for 10 s.
+	Declined struct {
+		Task Task
+		Dead bool
+	}
+	// Taken asks the shard to give the task to the poll.
+	Taken struct {
+		Task Task
+		Poll *Poll
+	}
+	// Untaken gives a poll back: the task was gone. The queue serves the poll again, first in line.
+	Untaken struct {
+		Task Task
+		Poll *Poll
+	}
+	// Withdrawn says that a task that was offered or listed is gone (a query that timed out).
+	Withdrawn struct{ Task Task }
+)
+
+// Between shards: messages of one run to another (core/shard, message.go).
+type (
+	// Message carries an effect of one run to another until its Outcome is recorded.
+	Message struct {
+		From   RunKey
+		Sender Address
+		To     RunKey
+		Kind   MessageKind
+		ID     int64  // initiated event id at the sender
+		Key    string // idempotency key at the receiver
+		Body   any    // one of the run package's message bodies
+	}
+	// Outcome is the answer to a Message; it leaves after it is durable at the receiver.
+	Outcome struct {
+		To   RunKey // the run that sent the message
+		Kind MessageKind
+		ID   int64
+		Body any
+	}
+)
+
+// MessageKind tells what a message wants.
+type MessageKind uint8
+
+// The message kinds.
+const (
+	StartChild MessageKind = iota + 1
+	SignalExternal
+	CancelExternal
+	ParentClosed
+	ChildStarted // first workflow task of the child may be scheduled
+	ChildClosed
+)
+
+func (Start) input()       {}
+func (Alarmed) input()     {}
+func (Drain) input()       {}
+func (Published) input()   {}
+func (*Request) input()    {}
+func (Gone) input()        {}
+func (Undelivered) input() {}
+func (*Completed) input()  {}
+func (Dirty) input()       {}
+func (TakeRecord) input()  {}
+func (Record) input()      {}
+func (Appended) input()    {}
+func (*Poll) input()       {}
+func (Subscribe) input()   {}
+func (Backlog) input()     {}
+func (Pull) input()        {}
+func (Offer) input()       {}
+func (Declined) input()    {}
+func (Taken) input()       {}
+func (Untaken) input()     {}
+func (Withdrawn) input()   {}
+func (*Message) input()    {}
+func (*Outcome) input()    {}
