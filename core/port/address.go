@@ -106,6 +106,7 @@ type Task struct {
 // Client is what the headers of a call say of its sender.
 type Client struct {
 	Name, Version string
+	Servers       string   // supported-server-versions
 	Features      []string // supported-features
 }
 

@@ -3,6 +3,8 @@ package port
 import (
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"perdure/core/store"
 )
 
@@ -31,10 +33,17 @@ type Request struct {
 	Run       RunKey
 	Body      any
 	Token     *Token
-	Client    Client
+	Page      *PageToken // of a history call that goes on; nil on its first page
+	// Key makes a repetition of the call harmless: its request id, or one that the
+	// frontend made because the caller gave none.
+	Key string
+	// Reply, if set, is the answer when Body succeeds, instead of Body's own: the
+	// frontend put another request in the place of one with too large a payload.
+	Reply  proto.Message
+	Client Client
 }
 
-// Token is the content of a task token. Its encoding and MAC belong to core/frontend.
+// Token is the content of a task token. Its encoding and MAC belong to core/token.
 type Token struct {
 	Run         RunKey
 	Kind        TaskKind
@@ -102,10 +111,11 @@ type (
 		Until time.Time
 	}
 	// Backlog answers Subscribe and Pull: the oldest tasks of the queue at that shard, in
-	// order, and whether there are more.
+	// order, and whether there are more. After is that of the Pull; empty for Subscribe.
 	Backlog struct {
 		Shard Address
 		Queue QueueKey
+		After string
 		Tasks []Task
 		More  bool
 	}

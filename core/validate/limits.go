@@ -9,10 +9,11 @@ import "time"
 
 // Limits bounds what a namespace may ask for. Sizes are bytes of the protobuf encoding.
 type Limits struct {
-	Blob  int // 2 MiB: one input, result, details, failure
-	Memo  int // 2 MiB
-	ID    int // 1000: ids, types, queue and signal names
-	Build int // 255: build ids
+	Blob    int // 2 MiB: one input, result, details, failure
+	BlobCut int // 512 KiB: what a failure over the blob limit is cut to
+	Memo    int // 2 MiB
+	ID      int // 1000: ids, types, queue and signal names
+	Build   int // 255: build ids
 
 	Attributes         int // 100: search attributes of one request
 	AttributeValue     int // 2 KiB: data of one of them
@@ -22,7 +23,7 @@ type Limits struct {
 	Callbacks          int // 2000 an execution
 	TaskCompletion     int // 40 MiB: RespondWorkflowTaskCompleted
 	ActivityFailure    int // 4 KiB: kept of a failed attempt in the run's state
-	ActivityFailureCut int // 2 KiB: what a longer one is cut to
+	ActivityFailureCut int // 4 KiB: what a longer one is cut to
 
 	HistorySize        int   // 50 MiB: the run is terminated
 	HistoryEvents      int64 // 51200: the run is terminated
@@ -55,10 +56,10 @@ type Limits struct {
 func Defaults() Limits {
 	const kib, mib = 1 << 10, 1 << 20
 	return Limits{
-		Blob: 2 * mib, Memo: 2 * mib, ID: 1000, Build: 255,
+		Blob: 2 * mib, BlobCut: 512 * kib, Memo: 2 * mib, ID: 1000, Build: 255,
 		Attributes: 100, AttributeValue: 2 * kib, AttributesTotal: 40 * kib,
 		Links: 10, Link: 4000, Callbacks: 2000, TaskCompletion: 40 * mib,
-		ActivityFailure: 4 * kib, ActivityFailureCut: 2 * kib,
+		ActivityFailure: 4 * kib, ActivityFailureCut: 4 * kib,
 		HistorySize: 50 * mib, HistoryEvents: 51200, HistorySizeSuggest: 4 * mib, HistorySuggest: 4096,
 		State: 8 * mib, Transaction: 4 * mib,
 		PendingActivities: 2000, PendingChildren: 2000, PendingSignals: 2000, PendingCancels: 2000,
