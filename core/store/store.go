@@ -3,6 +3,9 @@
 // interface; the implementations are adapters, the rules are tests (the
 // conformance suite in core/store/conformance).
 //
+// Bytes: a store copies what it is given before the call returns and hands out
+// bytes that it keeps no second reference to.
+//
 // Fault model of an implementation: any call may fail before its effect, after
 // it, or with its effect still to come. What a caller may conclude from an
 // error is said at each error below and nowhere else.
@@ -95,6 +98,8 @@ type Key struct {
 const MaxKey = 3000
 
 // Row is one value with its version. A nil Value deletes; an empty one does not.
+// The version is for writing: a store that fences flushes keeps none, so the
+// Version of a row that was read means nothing.
 type Row struct {
 	Key     Key
 	Version Version
@@ -137,10 +142,10 @@ type Open struct {
 // Opened is the answer to Open.
 type Opened struct {
 	Epoch     Epoch   // this owner's, above every earlier one
-	Displaced Fence   // the owner before; zero if none
-	Address   string  // of the displaced owner
+	Displaced Fence   // the owner before; zero if none, or if it released the shard
+	Address   string  // of the displaced owner, else empty
 	Strips    Strips  // the range given at Create
-	Records   []Entry // records after Known that are not trimmed, in order
+	Records   []Entry // records after Known, in order, without gaps, up to Last; see Append.Trim
 	Last      Seq     // seq of the last record ever appended, 0 if none
 }
 
@@ -150,17 +155,19 @@ type Entry struct {
 	Record []byte
 }
 
-// Append asks for one record of one shard. With a nil Record it only trims.
+// Append asks for one record of one shard; a batch holds at most one a shard.
+// With a nil Record it only trims.
 type Append struct {
 	Fence  Fence
 	Seq    Seq // must be the last one + 1 (ignored if Record is nil)
-	Trim   Seq // records up to here were flushed and may be dropped
+	Trim   Seq // records up to here were flushed; a store drops them when it likes, so Open may still show some
 	Record []byte
 }
 
 // Outcome answers one Append. Done: durable. Fenced: not written, never will
-// be, and the owner has been displaced. Unknown: written, not written, or
-// written later; only Open tells.
+// be, and the owner has been displaced, has left, or the shard is gone. Unknown:
+// written, not written, or written later; only Open tells. A Seq that does not
+// follow the last one is Unknown too: nothing is written, Open shows where the journal stands.
 type Outcome uint8
 
 // The outcomes of an append.
@@ -172,8 +179,10 @@ const (
 
 func (o Outcome) String() string { return [...]string{"unknown", "done", "fenced"}[o] }
 
-// Flush writes rows of acknowledged records to their tables. Number grows with
-// each new flush of an owner; a repeat carries the same number.
+// Flush writes rows of acknowledged records to their tables. Number grows from 1
+// with each new flush of an owner; a repeat carries the same number and the same
+// rows, and a new number is used only after the one before was acknowledged. The
+// versions of an owner's flushes of one row never go back.
 type Flush struct {
 	Fence   Fence
 	Number  uint64
@@ -181,7 +190,8 @@ type Flush struct {
 	Deleted []DeletedPartition
 }
 
-// DeletedPartition removes every row of a partition whose version is not above Version.
+// DeletedPartition removes every row of a partition whose version is not above
+// Version, rows of the same flush included.
 type DeletedPartition struct {
 	Partition Partition
 	Version   Version
@@ -197,6 +207,8 @@ var (
 	ErrNoShard = errors.New("store: no such shard")
 	// ErrExists: Create of a shard that is there (or was).
 	ErrExists = errors.New("store: shard exists")
+	// ErrNotEmpty: Retire of a shard whose journal holds records that are not trimmed.
+	ErrNotEmpty = errors.New("store: journal is not empty")
 	// ErrUnavailable: whether the call took effect is unknown; repeat it.
 	ErrUnavailable = errors.New("store: unavailable")
 )
@@ -206,15 +218,17 @@ var (
 type Store interface {
 	// Create makes a shard; its first epoch will be above floor. ErrExists if it is there.
 	Create(s ShardID, strips Strips, floor Epoch) error
-	// Retire ends a shard for good: every later Open and Append of it fails. The journal must be empty.
+	// Retire ends a shard for good: every later Open and Append of it fails. The
+	// journal must be empty (ErrNotEmpty). Repeating it gives ErrRetired.
 	Retire(f Fence) error
 	// Release says that the owner leaves in good order; a later Open need not wait for it.
+	// It fences the owner itself; repeating it gives ErrFenced.
 	Release(f Fence) error
 	// Open fences every earlier owner for good, then reads the tail.
 	Open(o Open) (Opened, error)
 	// Append makes records durable, each atomic and on its own; outcomes are in the order of the arguments.
 	Append(batch []Append) []Outcome
-	// Write stores blob rows before an append names them.
+	// Write stores blob rows, durably, before an append names them. It may be repeated.
 	Write(rows []Row) error
 	// Flush writes rows with their versions. It need not be atomic and may be
 	// repeated; an older version never overwrites a newer one, deletes included.
