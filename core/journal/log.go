@@ -268,7 +268,7 @@ func (l *Log) lost(err error, out *port.Effects) Event {
 func (l *Log) drop(out *port.Effects) {
 	l.refuseWaiting(out)
 	l.state = closed
-	l.opens, l.flush, l.trimming = openCall{}, flush{number: l.flush.number}, retry{}
+	l.opens, l.flush, l.trimming = openCall{}, flush{}, retry{}
 	l.proofs = proofs{ticket: l.proofs.ticket, proven: l.proofs.ticket}
 	l.overlay.reset()
 	l.open = openRecord{}

@@ -55,7 +55,7 @@ func (l *Log) openCompleted(c *port.Completed, out *port.Effects) Event {
 		l.drop(out)
 		return Event{Kind: Failed, Err: err}
 	}
-	l.state, l.fence, l.strips = active, fence, c.Opened.Strips
+	l.state, l.fence, l.strips, l.flush.number = active, fence, c.Opened.Strips, 0
 	return Event{Kind: Opened}
 }
 
@@ -82,7 +82,7 @@ func (l *Log) reopened(fence store.Fence, o store.Opened, ticket uint64, out *po
 	if o.Displaced != l.under {
 		return l.lost(fmt.Errorf("%w: epoch %d was not the last one", store.ErrFenced, l.under.Epoch), out)
 	}
-	l.state, l.fence = active, fence
+	l.state, l.fence, l.flush.number = active, fence, 0
 	l.proofs.prove(ticket)
 	ev := Event{}
 	if o.Last == l.seq { // it had been written
@@ -95,7 +95,9 @@ func (l *Log) reopened(fence store.Fence, o store.Opened, ticket uint64, out *po
 	return ev
 }
 
-// replay makes the memory of a new owner from the tail of the journal.
+// replay makes the memory of a new owner from the tail of the journal. Some of
+// it may be in the tables already, but what one flush took is in the tail as a
+// whole or not at all (store.Append.Trim): so rows that were merged are merged again, not doubled.
 func (l *Log) replay(o store.Opened) error {
 	l.overlay.reset()
 	l.tail = 0

@@ -1,0 +1,649 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"perdure/core/port"
+	"perdure/core/store"
+)
+
+// TestAcknowledgedSurvives drives two nodes with two shards each over one model
+// store through random faults: appends and flushes that fail before, after, in
+// part or with a late effect, crashes, owners that go on as zombies. What each
+// check keeps is said at its failure.
+func TestAcknowledgedSurvives(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		for range rapid.IntRange(50, 400).Draw(t, "steps") {
+			w.act(rapid.IntRange(0, 99).Draw(t, "act"))
+		}
+		w.heal()
+	})
+}
+
+// world is the nodes, the store, and everything on its way between them.
+type world struct {
+	t      *rapid.T
+	store  *model
+	nodes  []*testNode
+	now    port.Clock
+	nonce  store.Nonce
+	unique int
+	late   []func() // effects still to come
+	healed bool
+	config LogConfig
+}
+
+// testNode is one incarnation of a node.
+type testNode struct {
+	w         *world
+	id        port.NodeID
+	committer *Committer
+	owners    []*owner
+	inbox     []port.Send
+	calls     []testCall
+	answers   []port.Send // completions
+}
+
+type testCall struct {
+	from port.Address
+	eff  port.Effect
+}
+
+// owner stands for a shard: it mirrors what its rows must be.
+type owner struct {
+	node   *testNode
+	self   port.Address
+	shard  store.ShardID
+	log    *Log
+	mirror rowsModel
+	asked  map[uint64]question // replies not answered yet, by call
+	reads  map[uint64]bool
+	last   time.Time
+}
+
+type question struct {
+	moves int // of the store when it was asked
+	at    store.Seq
+	row   *store.Row // what the reply reports; nil: a read
+}
+
+func newWorld(t *rapid.T) *world {
+	w := &world{t: t, store: newModel(t.Fatalf)}
+	w.now.Wall = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	w.config = LogConfig{
+		FlushBytes: rapid.SampledFrom([]int{1, 200, 1 << 20}).Draw(t, "flush bytes"),
+		FlushAge:   rapid.SampledFrom([]time.Duration{1, 30 * time.Millisecond}).Draw(t, "flush age"),
+		Exclusive:  false,
+		Coalesce: func(prev *store.Row, next store.Row) bool {
+			if prev.Key.Table != store.History || len(prev.Value)+len(next.Value) > 12 {
+				return false
+			}
+			prev.Value = append(prev.Value, next.Value...)
+			return true
+		},
+	}
+	for id := range 2 {
+		w.nodes = append(w.nodes, w.boot(port.NodeID(id+1)))
+	}
+	return w
+}
+
+func (w *world) boot(id port.NodeID) *testNode {
+	n := &testNode{w: w, id: id}
+	address := port.Address{Node: id, Role: port.RoleCommitter}
+	n.committer = NewCommitter(address)
+	n.committer.AppendBytes = rapid.SampledFrom([]int{1, 1 << 20}).Draw(w.t, "append bytes")
+	for s := store.ShardID(1); s <= 2; s++ {
+		cfg := w.config
+		cfg.Self, cfg.Committer, cfg.Shard = port.ShardAddress(id, s), address, s
+		cfg.Nonce = func() store.Nonce { w.nonce++; return w.nonce }
+		n.owners = append(n.owners, &owner{node: n, self: cfg.Self, shard: s, log: NewLog(cfg), asked: map[uint64]question{}, reads: map[uint64]bool{}})
+	}
+	return n
+}
+
+// pick draws one of n.
+func (w *world) pick(what string, n int) int { return rapid.IntRange(0, n-1).Draw(w.t, what) }
+
+func (w *world) owner() *owner {
+	n := w.nodes[w.pick("node", len(w.nodes))]
+	return n.owners[w.pick("shard", 2)]
+}
+
+func (w *world) act(a int) {
+	switch {
+	case a < 30:
+		w.owner().work()
+	case a < 36:
+		w.owner().read()
+	case a < 39:
+		w.owner().hold()
+	case a < 46:
+		o := w.owner()
+		o.step(func(out *port.Effects) { o.log.Open(w.now, out) })
+	case a < 65:
+		w.deliver(w.nodes[w.pick("node", len(w.nodes))])
+	case a < 92:
+		w.storeAct(w.nodes[w.pick("node", len(w.nodes))])
+	case a < 95:
+		if len(w.late) > 0 {
+			i := w.pick("late", len(w.late))
+			effect := w.late[i]
+			w.late = slices.Delete(w.late, i, i+1)
+			effect()
+		}
+	case a < 98:
+		w.sleep(time.Duration(rapid.SampledFrom([]int{1, 20, 200}).Draw(w.t, "ms")) * time.Millisecond)
+	case a < 99:
+		i := w.pick("crash", len(w.nodes))
+		w.nodes[i] = w.boot(w.nodes[i].id)
+	default:
+		w.now.Wall = w.now.Wall.Add(-time.Second) // the clock jumps back
+	}
+}
+
+func (w *world) sleep(d time.Duration) {
+	w.now.Wall, w.now.Mono = w.now.Wall.Add(d), w.now.Mono+d
+	for _, n := range w.nodes {
+		for _, o := range n.owners {
+			if at := o.log.NextAlarm(); !at.IsZero() && !at.After(w.now.Wall) {
+				o.step(func(out *port.Effects) { o.handle(port.Alarmed{}, out) })
+			}
+		}
+	}
+}
+
+// work changes some rows and asks for a reply.
+func (o *owner) work() {
+	if !o.log.Active() {
+		return
+	}
+	o.step(func(out *port.Effects) {
+		o.checkTime()
+		var row *store.Row
+		for range 1 + o.node.w.pick("changes", 3) {
+			row = o.mutate()
+		}
+		w := o.node.w
+		w.unique++
+		o.asked[uint64(w.unique)] = question{moves: w.store.moves, at: o.log.Seq(), row: row}
+		o.log.Reply(port.Reply{Call: port.Call{Node: o.node.id, ID: uint64(w.unique)}}, o.log.Seq(), out)
+		o.log.SendAfter(port.Address{Index: 99}, port.Appended{Seq: o.log.Seq()}, o.log.Seq(), out)
+	})
+}
+
+// mutate makes one change; the result is a row that a reply may report.
+func (o *owner) mutate() *store.Row {
+	w := o.node.w
+	w.unique++
+	value := fmt.Sprint("v", w.unique)
+	p := store.Partition{Table: store.Executions, Partition: fmt.Sprint("s", o.shard)}
+	k := store.Key{Table: p.Table, Partition: p.Partition}
+	switch kind := w.pick("change", 12); {
+	case kind < 4: // a key that is used again and again
+		k.Key = fmt.Sprint("k", w.pick("key", 3))
+		_, there := o.mirror[k]
+		if kind == 3 && there {
+			return o.delete(k)
+		}
+		return o.put(k, value, false)
+	case kind < 6: // a new key
+		k.Key = fmt.Sprint("n", w.unique)
+		return o.put(k, value, true)
+	case kind < 9: // delete any
+		keys := slices.SortedFunc(maps.Keys(o.mirror), compareKeys)
+		keys = slices.DeleteFunc(keys, func(k store.Key) bool { return k.Table == store.History })
+		if len(keys) > 0 {
+			return o.delete(keys[w.pick("delete", len(keys))])
+		}
+	case kind < 11:
+		k.Table, k.Key = store.History, fmt.Sprintf("%08d", w.unique)
+		return o.put(k, value+";", true)
+	default:
+		if w.pick("history", 2) == 0 {
+			p.Table = store.History
+		}
+		o.log.DeletePartition(p)
+		o.mirror.deletePartition(p)
+	}
+	return nil
+}
+
+func (o *owner) put(k store.Key, value string, fresh bool) *store.Row {
+	o.log.Put(k, []byte(value), fresh)
+	o.mirror[k] = value
+	if got, known := o.log.Peek(k); !known || string(got) != value {
+		o.node.w.t.Fatalf("peek after put")
+	}
+	return &store.Row{Key: k, Value: []byte(value)}
+}
+
+func (o *owner) delete(k store.Key) *store.Row {
+	o.log.Delete(k)
+	delete(o.mirror, k)
+	return &store.Row{Key: k}
+}
+
+func (o *owner) checkTime() {
+	t := o.log.Time(o.node.w.now)
+	if t.Before(o.last) {
+		o.node.w.t.Fatalf("shard time went back from %v to %v", o.last, t)
+	}
+	o.last = t
+}
+
+func (o *owner) hold() {
+	o.step(func(*port.Effects) {
+		if o.log.hold == 0 && !o.node.w.healed {
+			o.log.Hold()
+		} else {
+			o.log.Release()
+		}
+	})
+}
+
+func (o *owner) partitions() []store.Partition {
+	name := fmt.Sprint("s", o.shard)
+	return []store.Partition{{Table: store.Executions, Partition: name}, {Table: store.History, Partition: name}}
+}
+
+// read asks for some keys and both partitions, one of them with a limit.
+func (o *owner) read() {
+	if !o.log.Active() {
+		return
+	}
+	o.step(func(out *port.Effects) {
+		name := fmt.Sprint("s", o.shard)
+		keys := []store.Key{{Table: store.Executions, Partition: name, Key: "k0"}, {Table: store.Executions, Partition: name, Key: "k1"}}
+		limit := o.node.w.pick("limit", 4)
+		ranges := []store.Range{
+			{Table: store.Executions, Partition: name}, {Table: store.History, Partition: name},
+			{Table: store.Executions, Partition: name, From: "k1", To: "n5", Limit: limit},
+		}
+		o.reads[o.log.Read(keys, ranges, out)] = true
+	})
+}
+
+// step runs one step of the owner and takes its effects.
+func (o *owner) step(work func(*port.Effects)) {
+	var out port.Effects
+	work(&out)
+	o.log.End(o.node.w.now, &out)
+	o.node.take(o.self, out.List)
+}
+
+func (o *owner) handle(in port.Input, out *port.Effects) {
+	ev, handled := o.log.Handle(o.node.w.now, in, out)
+	if _, alarm := in.(port.Alarmed); handled == alarm {
+		o.node.w.t.Fatalf("%T handled: %v", in, handled)
+	}
+	o.event(ev)
+}
+
+func (o *owner) event(ev Event) {
+	switch ev.Kind {
+	case Opened:
+		o.mirror = o.node.w.store.fold(o.shard)
+		o.last = time.Time{}
+		o.checkTime()
+	case Lost:
+		o.mirror, o.reads = nil, map[uint64]bool{}
+	case Read:
+		if !o.reads[ev.Tag] {
+			o.node.w.t.Fatalf("unknown read %d", ev.Tag)
+		}
+		delete(o.reads, ev.Tag)
+		o.checkRead(ev)
+	}
+}
+
+func (o *owner) checkRead(ev Event) {
+	w := o.node.w
+	if ev.Err != nil || w.store.shards[o.shard].fence != o.log.Fence() {
+		return // a zombie may see what it likes: its replies will not leave
+	}
+	for _, r := range ev.Rows {
+		if want, ok := o.mirror[r.Key]; ok != (r.Value != nil) || want != string(r.Value) {
+			w.t.Fatalf("shard %d: key %v is %q, must be %q (%v)", o.shard, r.Key, r.Value, want, ok)
+		}
+	}
+	for i, p := range o.partitions() {
+		got := rowsModel{}
+		for _, r := range ev.Scans[i] {
+			got[r.Key] = string(r.Value)
+		}
+		if a, b := shape(p, got), shape(p, o.mirror); a != b || ev.Next[i] != "" {
+			w.t.Fatalf("shard %d, %v: scan is\n%s, must be\n%s", o.shard, p, a, b)
+		}
+	}
+	o.checkLimited(ev.Scans[2], ev.Next[2])
+}
+
+// shape is what must be equal: of history only the values in line count, not where rows begin.
+func shape(p store.Partition, rows rowsModel) string {
+	text := rows.partition(p)
+	if p.Table != store.History {
+		return text
+	}
+	var b strings.Builder
+	for _, part := range strings.Fields(text) {
+		_, value, _ := strings.Cut(part, "=")
+		b.WriteString(value)
+	}
+	return b.String()
+}
+
+// checkLimited: a limited scan is right up to where it says it goes on.
+func (o *owner) checkLimited(rows []store.Row, next string) {
+	p := o.partitions()[0]
+	want, got := rowsModel{}, rowsModel{}
+	for k, v := range o.mirror {
+		if k.Table == p.Table && k.Key >= "k1" && k.Key < "n5" && (next == "" || k.Key < next) {
+			want[k] = v
+		}
+	}
+	for _, r := range rows {
+		got[r.Key] = string(r.Value)
+	}
+	if a, b := got.partition(p), want.partition(p); a != b {
+		o.node.w.t.Fatalf("limited scan up to %q is\n%s, must be\n%s", next, a, b)
+	}
+}
+
+// take sorts effects to where they go.
+func (n *testNode) take(from port.Address, effects []port.Effect) {
+	for _, e := range effects {
+		switch e := e.(type) {
+		case port.Send:
+			if e.To.Index == 99 {
+				n.message(from, e.In.(port.Appended).Seq)
+			} else {
+				n.inbox = append(n.inbox, e)
+			}
+		case port.Reply:
+			n.replied(from, e)
+		default:
+			n.calls = append(n.calls, testCall{from, e})
+		}
+	}
+}
+
+func (n *testNode) ownerAt(a port.Address) *owner { return n.owners[a.Index-1] }
+
+// message checks that a message leaves only when its position is durable.
+func (n *testNode) message(from port.Address, at store.Seq) {
+	if o := n.ownerAt(from); n.w.store.shards[o.shard].last() < at {
+		n.w.t.Fatalf("message left before record %d was durable", at)
+	}
+}
+
+// replied checks that a reply leaves once, after durability, and from an owner.
+func (n *testNode) replied(from port.Address, r port.Reply) {
+	o, t := n.ownerAt(from), n.w.t
+	q, waits := o.asked[r.Call.ID]
+	if !waits {
+		t.Fatalf("call %d answered twice", r.Call.ID)
+	}
+	delete(o.asked, r.Call.ID)
+	if r.Refusal != nil {
+		return
+	}
+	s := n.w.store.shards[o.shard]
+	if s.last() < q.at {
+		t.Fatalf("reply left before record %d was durable", q.at)
+	}
+	if until, displaced := n.w.store.until[o.log.Fence()]; displaced && until <= q.moves {
+		t.Fatalf("reply left though the owner %v was displaced before it was asked", o.log.Fence())
+	}
+	if q.row == nil || q.at == 0 {
+		return
+	}
+	truth := rowsModel{} // at that record
+	for _, b := range s.full[:q.at] {
+		rec, _ := DecodeRecord(b)
+		truth.apply(rec)
+	}
+	rec, _ := DecodeRecord(s.full[q.at-1])
+	for _, row := range rec.Rows {
+		if row.Key == q.row.Key && truth[row.Key] != string(row.Value) {
+			t.Fatalf("record %d says %q of %v", q.at, row.Value, row.Key)
+		}
+	}
+	if q.row.Value != nil && strings.HasPrefix(q.row.Key.Key, "n") && !o.everPut(s.full[:q.at], *q.row) {
+		t.Fatalf("reply left, %v is not in the journal", q.row.Key)
+	}
+}
+
+// everPut: the put is in a record, or was taken back in the same one.
+func (o *owner) everPut(full [][]byte, row store.Row) bool {
+	if _, there := o.mirror[row.Key]; !there {
+		return true
+	}
+	for _, b := range full {
+		rec, _ := DecodeRecord(b)
+		for _, r := range rec.Rows {
+			if r.Key == row.Key && string(r.Value) == string(row.Value) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// deliver hands over the oldest message or completion.
+func (w *world) deliver(n *testNode) {
+	if len(n.answers) > 0 && (len(n.inbox) == 0 || w.pick("answer", 2) == 0) {
+		i := 0
+		if !w.healed {
+			i = w.pick("which", len(n.answers))
+		}
+		a := n.answers[i]
+		n.answers = slices.Delete(n.answers, i, i+1)
+		w.stepMachine(n, a)
+	} else if len(n.inbox) > 0 {
+		m := n.inbox[0]
+		n.inbox = n.inbox[1:]
+		w.stepMachine(n, m)
+	}
+}
+
+func (w *world) stepMachine(n *testNode, m port.Send) {
+	if m.To.Role == port.RoleCommitter {
+		var out port.Effects
+		n.committer.Step(w.now, m.In, &out)
+		n.take(m.To, out.List)
+		return
+	}
+	o := n.ownerAt(m.To)
+	o.step(func(out *port.Effects) { o.handle(m.In, out) })
+}
+
+// fate of a store call.
+type fate int
+
+const (
+	works fate = iota
+	failsBefore
+	failsAfter
+	failsLate
+	failsInPart
+)
+
+func (w *world) storeAct(n *testNode) {
+	if len(n.calls) == 0 {
+		return
+	}
+	i := 0
+	if !w.healed {
+		i = w.pick("call", len(n.calls))
+	}
+	c := n.calls[i]
+	n.calls = slices.Delete(n.calls, i, i+1)
+	f := works
+	if !w.healed {
+		f = rapid.SampledFrom([]fate{works, works, works, works, works, works, failsBefore, failsAfter, failsLate, failsInPart}).Draw(w.t, "fate")
+	}
+	n.answers = append(n.answers, port.Send{To: c.from, In: w.execute(c.eff, f)})
+}
+
+func (w *world) execute(e port.Effect, f fate) *port.Completed {
+	var err error
+	if f != works {
+		err = errors.New("disk on fire")
+	}
+	switch e := e.(type) {
+	case port.OpenStore:
+		return w.executeOpen(e, f)
+	case port.AppendStore:
+		return w.executeAppend(e, f)
+	case port.FlushStore:
+		return &port.Completed{Tag: e.Tag, Err: w.executeFlush(e.Flush, f)}
+	case port.ConfirmStore:
+		return &port.Completed{Tag: e.Tag, Err: err, Owner: w.store.shards[e.Fence.Shard].fence == e.Fence}
+	case port.ReadStore:
+		c := &port.Completed{Tag: e.Tag, Err: err}
+		for _, k := range e.Keys {
+			c.Rows = append(c.Rows, w.store.get(k))
+		}
+		for _, r := range e.Ranges {
+			c.Scans = append(c.Scans, w.store.scan(r))
+		}
+		return c
+	}
+	panic(fmt.Sprintf("unknown effect %T", e))
+}
+
+func (w *world) executeOpen(e port.OpenStore, f fate) *port.Completed {
+	c := &port.Completed{Tag: e.Tag, Err: store.ErrUnavailable}
+	switch f {
+	case works:
+		c.Err, c.Opened = nil, w.store.open(e.Open)
+	case failsAfter:
+		w.store.open(e.Open)
+	case failsLate:
+		w.late = append(w.late, func() { w.store.open(e.Open) })
+	}
+	return c
+}
+
+func (w *world) executeAppend(e port.AppendStore, f fate) *port.Completed {
+	c := &port.Completed{Tag: e.Tag}
+	if f == failsBefore {
+		c.Err = store.ErrUnavailable
+		return c
+	}
+	for i, a := range e.Batch {
+		outcome := store.Unknown
+		switch {
+		case f == works || f == failsInPart && i%2 == 0:
+			outcome = w.store.append(a)
+		case f == failsAfter:
+			w.store.append(a)
+		default:
+			w.late = append(w.late, func() { w.store.append(a) })
+		}
+		c.Outcomes = append(c.Outcomes, outcome)
+	}
+	return c
+}
+
+func (w *world) executeFlush(flush store.Flush, f fate) error {
+	if f == failsBefore {
+		return store.ErrUnavailable
+	}
+	if err := w.store.flush(flush); err != nil {
+		return err
+	}
+	switch f {
+	case works:
+		w.store.put(flush.Rows, flush.Deleted)
+		return nil
+	case failsAfter:
+		w.store.put(flush.Rows, flush.Deleted)
+	case failsInPart:
+		w.store.put(flush.Rows[:len(flush.Rows)/2], nil)
+	case failsLate: // past the fence already
+		w.late = append(w.late, func() { w.store.put(flush.Rows, flush.Deleted) })
+	}
+	return store.ErrUnavailable
+}
+
+// heal ends all faults: late effects land, then everything that waits must
+// settle, every caller must have an answer, and a new owner must find the truth.
+func (w *world) heal() {
+	w.healed = true
+	for _, effect := range w.late {
+		effect()
+	}
+	w.late = nil
+	w.settle()
+	for _, n := range w.nodes {
+		for _, o := range n.owners {
+			if len(o.asked) > 0 {
+				w.t.Fatalf("node %d, shard %d: %d calls have no answer", n.id, o.shard, len(o.asked))
+			}
+			if o.log.Active() && !o.log.Clean() && w.store.shards[o.shard].fence == o.log.Fence() {
+				w.t.Fatalf("node %d, shard %d: idle and not clean", n.id, o.shard)
+			}
+			w.checkIdle(o)
+		}
+	}
+	n := w.boot(9)
+	w.nodes = append(w.nodes, n)
+	for _, o := range n.owners {
+		o.step(func(out *port.Effects) { o.log.Open(w.now, out) })
+		w.settle()
+		o.read()
+		w.settle()
+		if len(o.reads) > 0 || !o.log.Clean() {
+			w.t.Fatalf("shard %d did not come back", o.shard)
+		}
+	}
+}
+
+// settle lets everything happen until nothing is left to happen.
+func (w *world) settle() {
+	for range 10000 {
+		busy := false
+		for _, n := range w.nodes {
+			for _, o := range n.owners {
+				if o.log.hold > 0 {
+					o.hold()
+				}
+				busy = busy || !o.log.NextAlarm().IsZero()
+			}
+			for len(n.calls) > 0 || len(n.inbox) > 0 || len(n.answers) > 0 {
+				busy = true
+				w.storeAct(n)
+				w.deliver(n)
+			}
+		}
+		if !busy {
+			return
+		}
+		w.sleep(10 * time.Millisecond)
+	}
+	w.t.Fatalf("does not settle")
+}
+
+// checkIdle: an idle log does nothing and wants nothing, whatever the time; its overlay is empty.
+func (w *world) checkIdle(o *owner) {
+	var out port.Effects
+	w.now.Mono += time.Hour
+	o.log.End(w.now, &out)
+	if len(out.List) > 0 || !o.log.NextAlarm().IsZero() {
+		w.t.Fatalf("idle, but wants %v at %v", out.List, o.log.NextAlarm())
+	}
+	if o.log.Clean() && (o.log.Bytes() != 0 || len(o.log.overlay.parts) != 0) {
+		w.t.Fatalf("clean, but the overlay holds %d bytes", o.log.Bytes())
+	}
+}
