@@ -1,0 +1,44 @@
+package run
+
+import (
+	enumspb "go.temporal.io/api/enums/v1"
+	"google.golang.org/protobuf/proto"
+
+	"perdure/core/validate"
+)
+
+// enforceLimits ends a run that has grown too large, and fails the task of one
+// whose buffer has. It runs before the transition is encoded.
+func (r *Run) enforceLimits() {
+	l := r.tx.env.Limits
+	if r.bufferTooLarge(l) && r.taskRuns() {
+		r.failTask(enumspb.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND, nil, serverIdentity, "")
+		r.settle()
+	}
+	switch {
+	case r.S.HistorySize > int64(l.HistorySize):
+		r.endOversize("Workflow history size exceeds limit.")
+	case r.S.NextEventId-1 > l.HistoryEvents:
+		r.endOversize("Workflow history count exceeds limit.")
+	}
+}
+
+func (r *Run) bufferTooLarge(l *validate.Limits) bool {
+	if len(r.buffer) > l.BufferedEvents {
+		return true
+	}
+	if len(r.buffer) == 0 {
+		return false
+	}
+	n := r.size
+	for _, e := range r.buffer[r.storedBuffer():] {
+		n += proto.Size(e)
+	}
+	return n > l.BufferedSize
+}
+
+func (r *Run) endOversize(reason string) {
+	r.tx.oversize = reason
+	r.forceCloseTask(nil, serverIdentity)
+	r.terminate(reason, nil, serverIdentity, nil)
+}

@@ -1,0 +1,231 @@
+package run
+
+import (
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+
+	"perdure/core/history"
+	"perdure/core/port"
+	"perdure/core/run/runpb"
+)
+
+// What a run owes to other runs. It is a function of the pending rows; only the
+// time of the last try is soft. A message is repeated until its outcome is recorded.
+
+type oweKind uint8
+
+const (
+	oweChild   oweKind = iota + 1 // start a child
+	oweConfirm                    // tell a child that its start was recorded
+	oweSignal
+	oweCancel
+	oweClose  // carry out a parent close policy
+	oweParent // tell the parent how this run ended
+)
+
+// resend is how long an outcome may take before the message goes out again.
+const resend = 5 * time.Second
+
+type owed struct {
+	kind oweKind
+	id   int64
+	at   int64 // next try, Unix ns
+}
+
+func (r *Run) owe(k oweKind, id int64) {
+	r.owed = append(r.owed, owed{k, id, 0})
+	r.watch(watchOwed, 0)
+}
+
+func (r *Run) paid(k oweKind, id int64) {
+	for i, o := range r.owed {
+		if o.kind == k && o.id == id {
+			r.owed = append(r.owed[:i], r.owed[i+1:]...)
+			return
+		}
+	}
+}
+
+// rebuildOwed derives the list from the state.
+func (r *Run) rebuildOwed() {
+	r.owed = nil
+	for _, id := range r.children.ids() {
+		c, _ := r.children.get(id)
+		if c.StartedId == 0 && !c.Resolved {
+			r.owe(oweChild, id)
+		}
+		if c.ConfirmOwed {
+			r.owe(oweConfirm, id)
+		}
+	}
+	for _, id := range r.signals.ids() {
+		r.owe(oweSignal, id)
+	}
+	for _, id := range r.cancels.ids() {
+		r.owe(oweCancel, id)
+	}
+	for _, id := range r.closes.ids() {
+		r.owe(oweClose, id)
+	}
+	if r.owesParent() {
+		r.owe(oweParent, 0)
+	}
+}
+
+func (r *Run) owesParent() bool {
+	return r.Closed() && r.S.ParentWorkflowId != "" && r.S.NewRunId == "" && !r.S.ParentTold
+}
+
+// Owes reports whether the run must be kept for the sake of others.
+func (r *Run) Owes() bool { return len(r.owed) > 0 }
+
+// nextOwed is when the next message must go out; 0: none.
+func (r *Run) nextOwed() (at int64, any bool) {
+	for i, o := range r.owed {
+		if i == 0 || o.at < at {
+			at, any = o.at, true
+		}
+	}
+	return at, any
+}
+
+// Bodies of messages.
+type (
+	// StartChildBody asks the receiver to start a run.
+	StartChildBody struct {
+		Initiated                          *historypb.StartChildWorkflowExecutionInitiatedEventAttributes
+		InitiatedID                        int64
+		RunID, RequestID                   string
+		Parent, Root                       *commonpb.WorkflowExecution
+		ParentNamespaceID, ParentNamespace string
+		Priority                           *commonpb.Priority
+	}
+	// SignalBody is a signal of another run.
+	SignalBody struct {
+		Signal    *Signal
+		ChildOnly bool
+	}
+	// CancelBody is a cancel request of another run.
+	CancelBody struct {
+		Cancel    *Cancel
+		ChildOnly bool
+	}
+	// ParentClosedBody carries out a parent close policy.
+	ParentClosedBody struct {
+		Policy     enumspb.ParentClosePolicy
+		FirstRunID string
+		Parent     *commonpb.WorkflowExecution
+	}
+	// ChildStartedBody says that the parent recorded the start.
+	ChildStartedBody struct{}
+	// ChildClosedBody is how a child ended.
+	ChildClosedBody struct {
+		FirstRunID string
+		Execution  *commonpb.WorkflowExecution
+		Type       string
+		Status     enumspb.WorkflowExecutionStatus
+		Close      *historypb.HistoryEvent
+	}
+)
+
+// Result is the body of an outcome.
+type Result struct {
+	Cause    int32 // of the failure, in the enum that fits the message; 0: done
+	RunID    string
+	NotFound bool
+}
+
+// Owed gives the messages that are due and notes their next try. NeedClose: the
+// last batch of the history must be given to tell the parent.
+func (r *Run) Owed(env *Env, lastBatch func() (history.Batch, bool)) []*port.Message {
+	var out []*port.Message
+	for i := range r.owed {
+		o := &r.owed[i]
+		if o.at > env.Now {
+			continue
+		}
+		if m := r.message(env, o, lastBatch); m != nil {
+			o.at = env.Now + resend.Nanoseconds()
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+func (r *Run) message(env *Env, o *owed, lastBatch func() (history.Batch, bool)) *port.Message {
+	m := &port.Message{From: r.Key(), ID: o.id}
+	switch o.kind {
+	case oweChild:
+		c, _ := r.children.get(o.id)
+		m.Kind, m.To = port.StartChild, port.RunKey{NamespaceID: c.NamespaceId, WorkflowID: c.WorkflowId}
+		m.Body = r.startChildBody(c)
+	case oweConfirm:
+		c, _ := r.children.get(o.id)
+		m.Kind, m.To, m.Body = port.ChildStarted, port.RunKey{NamespaceID: c.NamespaceId, WorkflowID: c.WorkflowId, RunID: c.RunId}, &ChildStartedBody{}
+	case oweSignal:
+		x, _ := r.signals.get(o.id)
+		m.Kind = port.SignalExternal
+		r.signalMessage(m, x)
+	case oweCancel:
+		x, _ := r.cancels.get(o.id)
+		m.Kind = port.CancelExternal
+		r.cancelMessage(m, x)
+	case oweClose:
+		c, _ := r.closes.get(o.id)
+		m.Kind, m.To = port.ParentClosed, port.RunKey{NamespaceID: c.NamespaceId, WorkflowID: c.WorkflowId}
+		m.Body = &ParentClosedBody{Policy: enumspb.ParentClosePolicy(c.Policy), FirstRunID: c.RunId, Parent: r.Execution()}
+	case oweParent:
+		return r.closedMessage(m, lastBatch)
+	}
+	return m
+}
+
+func (r *Run) startChildBody(c *runpb.Child) *StartChildBody {
+	root := &commonpb.WorkflowExecution{WorkflowId: r.S.RootWorkflowId, RunId: r.S.RootRunId}
+	if r.S.RootWorkflowId == "" {
+		root = r.Execution()
+	}
+	return &StartChildBody{
+		Initiated: decode(c.Initiated, &historypb.StartChildWorkflowExecutionInitiatedEventAttributes{}), InitiatedID: c.InitiatedId,
+		RunID: c.RunId, RequestID: "child-" + c.RunId, Parent: r.Execution(), Root: root,
+		ParentNamespaceID: r.S.NamespaceId, ParentNamespace: c.Namespace, Priority: r.priority(),
+	}
+}
+
+func (r *Run) signalMessage(m *port.Message, x *runpb.External) {
+	i := decode(x.Initiated, &historypb.SignalExternalWorkflowExecutionInitiatedEventAttributes{})
+	m.To = port.RunKey{NamespaceID: x.NamespaceId, WorkflowID: i.WorkflowExecution.GetWorkflowId(), RunID: i.WorkflowExecution.GetRunId()}
+	m.Key = x.RequestId
+	m.Body = &SignalBody{ChildOnly: i.ChildWorkflowOnly, Signal: &Signal{
+		Name: i.SignalName, Input: i.Input, Header: i.Header, Identity: serverIdentity, RequestID: x.RequestId, External: r.Execution(),
+	}}
+}
+
+func (r *Run) cancelMessage(m *port.Message, x *runpb.External) {
+	i := decode(x.Initiated, &historypb.RequestCancelExternalWorkflowExecutionInitiatedEventAttributes{})
+	m.To = port.RunKey{NamespaceID: x.NamespaceId, WorkflowID: i.WorkflowExecution.GetWorkflowId(), RunID: i.WorkflowExecution.GetRunId()}
+	m.Key = x.RequestId
+	m.Body = &CancelBody{ChildOnly: i.ChildWorkflowOnly, Cancel: &Cancel{Reason: i.Reason, Identity: serverIdentity, RequestID: x.RequestId, External: r.Execution(), InitiatedID: x.InitiatedId}}
+}
+
+func (r *Run) closedMessage(m *port.Message, lastBatch func() (history.Batch, bool)) *port.Message {
+	b, ok := lastBatch()
+	if !ok {
+		return nil // the shard loads it and asks again
+	}
+	e, err := b.Event(b.Last)
+	if err != nil {
+		panic("run: the close event cannot be decoded: " + err.Error())
+	}
+	m.Kind, m.ID = port.ChildClosed, r.S.ParentInitiatedId
+	m.To = port.RunKey{NamespaceID: r.S.ParentNamespaceId, WorkflowID: r.S.ParentWorkflowId, RunID: r.S.ParentRunId}
+	m.Body = &ChildClosedBody{FirstRunID: r.S.FirstRunId, Execution: r.Execution(), Type: r.S.WorkflowType, Status: r.Status(), Close: e}
+	return m
+}
+
+func execution(id, run string) *commonpb.WorkflowExecution {
+	return &commonpb.WorkflowExecution{WorkflowId: id, RunId: run}
+}
