@@ -78,6 +78,14 @@ func (m *model) flush(f store.Flush) error {
 	if s.fence != f.Fence {
 		return store.ErrFenced
 	}
+	for _, d := range f.Deleted { // a store without versions deletes first, then writes the rows
+		for _, k := range slices.SortedFunc(maps.Keys(m.rows), compareKeys) {
+			again := slices.ContainsFunc(f.Rows, func(r store.Row) bool { return r.Key == k })
+			if k.Table == d.Partition.Table && k.Partition == d.Partition.Partition && m.rows[k].Version > d.Version && m.get(k).Value != nil && !again {
+				m.broke("%v would delete %v, which came later", d, m.rows[k])
+			}
+		}
+	}
 	for i, r := range f.Rows {
 		if r.Version.Seq() > s.last() || r.Version.Epoch() != f.Fence.Epoch {
 			m.broke("flushed %v, the journal ends at %d", r, s.last())
