@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	workflow "go.temporal.io/api/workflowservice/v1"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"perdure/adapters/config"
+	"perdure/adapters/grpc"
+	"perdure/adapters/runtime"
+	"perdure/core/port"
+	"perdure/core/store"
+)
+
+// parts are what a server is made of besides its adapters to the outside.
+type parts struct {
+	store    store.Store
+	frontend grpc.Frontend
+	node     port.NodeID
+	machines []machine
+}
+
+type machine struct {
+	address port.Address
+	machine port.Machine
+}
+
+// serve runs a server until ctx ends, then drains it. build opens the store and makes the machines.
+func serve(ctx context.Context, s *config.Settings, build func(*config.Settings) (*parts, error), out io.Writer) error {
+	log := s.Logger()
+	limitMemory(s)
+	listener, err := listen("--grpc-addr", s.GRPCAddr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	if err := debugging(s, log); err != nil {
+		return err
+	}
+	if err := makeFolder(s.Data); err != nil {
+		return err
+	}
+	p, err := build(s)
+	if err != nil {
+		return err
+	}
+	r := runtime.New(runtime.Config{Store: p.store, Log: log, Node: p.node})
+	for _, m := range p.machines {
+		r.Add(m.address, m.machine)
+	}
+	server := grpc.New(grpc.Config{Runtime: r, Frontend: p.frontend, Log: log})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	r.Start()
+	err = ready(ctx, s, r, server, listener.Addr(), out)
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case err = <-served:
+		}
+	}
+	stop(s, log, r, server)
+	return errors.Join(err, p.store.Close())
+}
+
+// ready waits until the server can be used, and says so.
+func ready(ctx context.Context, s *config.Settings, r *runtime.Runtime, server *grpc.Server, at net.Addr, out io.Writer) error {
+	select {
+	case <-r.Ready():
+	case <-ctx.Done():
+		return nil
+	}
+	for _, name := range s.Namespace {
+		if err := register(ctx, server, name, s.Retention); err != nil {
+			return err
+		}
+	}
+	return greet(out, s, at, server.Unserved())
+}
+
+// register makes a namespace unless it is there.
+func register(ctx context.Context, server *grpc.Server, name string, retention time.Duration) error {
+	_, refusal, err := server.Do(ctx, &workflow.RegisterNamespaceRequest{Namespace: name, WorkflowExecutionRetentionPeriod: durationpb.New(retention)})
+	switch {
+	case ctx.Err() != nil:
+		return nil // told to stop
+	case err != nil:
+		return fmt.Errorf("namespace %s could not be registered: %w", name, err)
+	case refusal != nil && refusal.Code != port.AlreadyExists:
+		return fmt.Errorf("namespace %s could not be registered: %w", name, refusal)
+	}
+	return nil
+}
+
+// stop ends what can be ended within the time set for it, then everything.
+// Clients are sent away first, so that what waits gets its answer and nothing new comes.
+func stop(s *config.Settings, log *slog.Logger, r *runtime.Runtime, server *grpc.Server) {
+	log.Info("stopping; a second signal ends at once", "within", s.DrainTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.DrainTimeout)
+	defer cancel()
+	refused := make(chan struct{})
+	go func() {
+		server.Refuse(ctx)
+		close(refused)
+	}()
+	if err := r.Drain(ctx); err != nil {
+		log.Warn("not everything ended in time; what was acknowledged is safe, the rest is repeated by clients or at the next start", "waited", s.DrainTimeout)
+	}
+	<-refused
+	r.Stop()
+	server.Stop()
+	log.Info("stopped")
+}
+
+func limitMemory(s *config.Settings) {
+	if limit, chosen := s.Memory(); chosen {
+		debug.SetMemoryLimit(int64(limit))
+	}
+}
+
+// listen takes an address, or says in one line why it cannot.
+func listen(setting, at string) (net.Listener, error) {
+	l, err := net.Listen("tcp", at)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s: another program listens on %s; stop it or choose another port", setting, at)
+	case err != nil:
+		return nil, fmt.Errorf("%s: cannot listen on %s: %w", setting, at, err)
+	}
+	return l, nil
+}
+
+// makeFolder makes sure that the data folder is there and can be written.
+func makeFolder(folder string) error {
+	err := os.MkdirAll(folder, 0o700)
+	if err == nil {
+		var probe *os.File
+		if probe, err = os.CreateTemp(folder, ".probe-*"); err == nil {
+			probe.Close()
+			err = os.Remove(probe.Name())
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	if full, e := filepath.Abs(folder); e == nil {
+		folder = full
+	}
+	var reason *os.PathError
+	if errors.As(err, &reason) {
+		err = reason.Err
+	}
+	return fmt.Errorf("--data: folder %s cannot be written: %w", folder, err)
+}
+
+// debugging serves Go's profiles where the settings say.
+func debugging(s *config.Settings, log *slog.Logger) error {
+	if s.DebugAddr == "" {
+		return nil
+	}
+	l, err := listen("--debug-addr", s.DebugAddr)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	go func() {
+		err := (&http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}).Serve(l)
+		log.Error("profiles are no longer served", "error", err)
+	}()
+	log.Info("profiles are served", "url", "http://"+l.Addr().String()+"/debug/pprof/")
+	return nil
+}
