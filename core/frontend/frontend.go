@@ -167,6 +167,8 @@ func (f *Frontend) Admit(s *port.Snapshot, c Caller, req proto.Message) (Plan, *
 	case *operatorservice.ListSearchAttributesRequest:
 		return a.searchAttributes(req, req.GetNamespace())
 
+	case *workflowservice.GetSearchAttributesRequest:
+		return a.allSearchAttributes(), nil
 	case *workflowservice.GetSystemInfoRequest:
 		return a.systemInfo(), nil
 	case *workflowservice.GetClusterInfoRequest:

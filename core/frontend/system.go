@@ -1,7 +1,10 @@
 package frontend
 
 import (
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
+
+	"perdure/core/validate"
 )
 
 // systemInfo claims what this server can do, and nothing else: SDKs and the Web UI choose their ways by it.
@@ -38,4 +41,13 @@ func (a *admission) clusterInfo() Plan {
 		FailoverVersionIncrement: failoverIncrement,
 		InitialFailoverVersion:   failoverInitial,
 	})
+}
+
+// allSearchAttributes answers the old call that knows of no namespaces: it shows what all of them have.
+func (a *admission) allSearchAttributes() Plan {
+	keys := map[string]enumspb.IndexedValueType{}
+	for _, attribute := range validate.SystemAttributes() {
+		keys[attribute.Name] = attribute.Type
+	}
+	return answer(&workflowservice.GetSearchAttributesResponse{Keys: keys})
 }

@@ -29,12 +29,15 @@ func (a *admission) unserved(req proto.Message) *port.Refusal {
 		*workflowservice.CountNexusOperationExecutionsRequest, *workflowservice.RequestCancelNexusOperationExecutionRequest,
 		*workflowservice.TerminateNexusOperationExecutionRequest, *workflowservice.DeleteNexusOperationExecutionRequest:
 		return unimplemented("Standalone Nexus operation is disabled")
+	case *workflowservice.CreateWorkflowRuleRequest, *workflowservice.DescribeWorkflowRuleRequest, *workflowservice.DeleteWorkflowRuleRequest,
+		*workflowservice.ListWorkflowRulesRequest, *workflowservice.TriggerWorkflowRuleRequest:
+		return unimplemented("method " + method(req) + " not supported")
 	case *workflowservice.PollWorkflowExecutionTimeSkippingRequest:
 		return noTimeSkipping()
 	case *workflowservice.ListArchivedWorkflowExecutionsRequest:
 		return port.Invalid("Cluster is not configured for visibility archival.")
 	}
-	return unimplemented("method " + method(req) + " not supported")
+	return unimplemented("Perdure does not serve " + method(req) + " yet")
 }
 
 func unimplemented(message string) *port.Refusal {
