@@ -41,6 +41,7 @@ func (m *Queues) readOn(q *queue, out *port.Effects) {
 	q.dry = q.dry[:0]
 }
 
+// withdrawListed drops a task from the window of its shard.
 func (m *Queues) withdrawListed(q *queue, t *port.Task) {
 	at, ok := q.find(t.Shard)
 	if !ok {

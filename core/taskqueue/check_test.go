@@ -15,7 +15,7 @@ type failer interface {
 // check looks at the whole machine after a step and names the invariant that does not hold.
 func check(t failer, m *Queues, now time.Duration) {
 	t.Helper()
-	bytes, waiting := 0, 0
+	bytes, waiting, windows := 0, 0, 0
 	for key, q := range m.queues {
 		if q.key != key || q.timer.queue != q || m.timers[q.timer.place].timer != &q.timer {
 			t.Fatalf("queue %v: lost its key or timer", key)
@@ -28,13 +28,18 @@ func check(t failer, m *Queues, now time.Duration) {
 		if n > 0 && (q.timer.at > q.renew || q.renew > now+renewEvery) {
 			t.Fatalf("Q3: queue %v: renews at %v, timer at %v, now %v", key, q.renew, q.timer.at, now)
 		}
-		bytes += checkSources(t, q)
+		bytes += checkSources(t, m, q)
+		windows += len(q.ready)
 		for _, task := range q.queries.live() {
 			bytes += size(&task)
 		}
 	}
 	if bytes != m.bytes {
 		t.Fatalf("Q7: %d bytes of tasks, %d counted", bytes, m.bytes)
+	}
+	const largest = 512 // bytes of a task in these tests
+	if bytes > m.cfg.Budget+windows*largest {
+		t.Fatalf("Q7: %d bytes of tasks, budget %d", bytes, m.cfg.Budget)
 	}
 	if len(m.timers) != len(m.queues)+waiting {
 		t.Fatalf("%d timers for %d queues and %d polls", len(m.timers), len(m.queues), waiting)
@@ -59,7 +64,7 @@ func checkLines(t failer, m *Queues, q *queue) int {
 	return n
 }
 
-func checkSources(t failer, q *queue) int {
+func checkSources(t failer, m *Queues, q *queue) int {
 	bytes, filled := 0, 0
 	for i, s := range q.sources {
 		if i > 0 && q.sources[i-1].shard.Index >= s.shard.Index {
@@ -74,6 +79,9 @@ func checkSources(t failer, q *queue) int {
 			if s.more && task.Key > s.after {
 				t.Fatalf("Q2: task %s beyond the point read %s", task.Key, s.after)
 			}
+		}
+		if len(live) > m.cfg.Window {
+			t.Fatalf("Q7: %d tasks in a window of %d", len(live), m.cfg.Window)
 		}
 		if len(live) > 0 {
 			filled++

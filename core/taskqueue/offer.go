@@ -19,7 +19,7 @@ func (m *Queues) offer(now port.Clock, o *port.Offer, out *port.Effects) {
 		m.keepQuery(now, q, &o.Task, dead, out)
 		return
 	}
-	if q != nil && !dead {
+	if q != nil {
 		m.hint(q, &o.Task)
 	}
 	if o.Expect {

@@ -52,9 +52,6 @@ func (m *Queues) wait(q *queue, p *port.Poll, again bool, until time.Duration) {
 	}
 	m.timers.add(&w.timer)
 	m.calls[p.Call] = w
-	if q.timer.at > q.renew {
-		m.timers.move(&q.timer, q.renew)
-	}
 }
 
 // leave takes a poll out of its line.

@@ -19,7 +19,8 @@
 //	Q3  A queue with a waiting poll is subscribed at every shard of the layout
 //	    and renews at least every renewEvery.
 //	Q4  A poll is in one place: waiting here, on its way to a shard, or ended.
-//	Q5  A query that was offered is kept, taken or declined; never forgotten.
+//	Q5  A query that was offered is kept, taken or declined while its shard is in
+//	    the layout; never forgotten.
 //	Q6  A queue without polls that was not seen for its memory holds nothing.
 //	Q7  Tasks in memory stay within Config.Budget and one task a window.
 //	Q8  The armed alarm is never later than the earliest timer.

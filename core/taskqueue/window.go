@@ -22,8 +22,8 @@ func (w *window) live() []port.Task { return w.tasks[w.head:] }
 func (w *window) last() *port.Task { return &w.tasks[len(w.tasks)-1] }
 
 func (w *window) add(t *port.Task) {
-	if len(w.tasks) == cap(w.tasks) && w.head > 0 {
-		w.close()
+	if len(w.tasks) == cap(w.tasks) && w.head >= w.len() { // moves at most what was taken
+		w.compact()
 	}
 	w.tasks = append(w.tasks, *t)
 }
@@ -58,8 +58,8 @@ func (w *window) insert(i int, t *port.Task) {
 // remove drops the i-th live task.
 func (w *window) remove(i int) { w.tasks = slices.Delete(w.tasks, w.head+i, w.head+i+1) }
 
-// close moves the live tasks to the start of the memory.
-func (w *window) close() {
+// compact moves the live tasks to the start of the memory.
+func (w *window) compact() {
 	n := copy(w.tasks, w.live())
 	clear(w.tasks[n:])
 	w.tasks, w.head = w.tasks[:n], 0
