@@ -13,11 +13,11 @@ import (
 	"perdure/core/store"
 )
 
-// TestStories runs the texts in testdata. A queue is written q (workflow), q/a
+// TestStories runs the texts in testdata/stories. A queue is written q (workflow), q/a
 // (activity) or s@q (sticky for q); a task by its name, which is also its key; a
 // query by a name that begins with "?".
 func TestStories(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/stories", func(t *testing.T, path string) {
 		s := &story{t: t}
 		s.reset(Config{})
 		datadriven.RunTest(t, path, s.run)
