@@ -25,8 +25,9 @@ import (
 // Subject is one empty database under test.
 type Subject struct {
 	Store store.Store
-	// Crash ends the store as a kill would, with no call under way, and opens the
-	// same data again.
+	// Crash ends the store as a kill of its process would, with no call under way,
+	// and opens the same data again. (A power cut may undo flushes whose records are
+	// still in the journal; what a store does about that is for its own tests.)
 	Crash func() (store.Store, error)
 	// Restart closes the store in good order and opens the same data again.
 	Restart func() (store.Store, error)

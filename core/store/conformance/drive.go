@@ -100,12 +100,12 @@ func (d *drive) outcomes(batch []store.Append, want ...store.Outcome) {
 // flush writes rows under the owner's next number.
 func (o *owner) flush(rows ...store.Row) {
 	o.d.t.Helper()
-	o.number++
-	o.flushAs(o.number, nil, rows)
+	o.flushAs(o.number+1, nil, rows)
 }
 
 func (o *owner) flushAs(number uint64, deleted []store.DeletedPartition, rows []store.Row) {
 	o.d.t.Helper()
+	o.number = number
 	f := o.flushOf(number, deleted, rows)
 	o.d.expect(o.d.Store.Flush(f), nil, "Flush number %d", number)
 }

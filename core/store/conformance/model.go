@@ -31,13 +31,23 @@ type modelShard struct {
 	wrote   store.Seq // newest version flushed
 }
 
+var (
+	modelTables     = []store.Table{store.Due, store.History}
+	modelPartitions = []string{"", "\x00", "\xff"} // after the number of the shard
+)
+
 // followModel runs random calls against subject and model and compares.
 func followModel(t *testing.T, fresh func(t testing.TB) Subject) {
 	rapid.Check(t, func(rt *rapid.T) {
 		subject := fresh(t)
 		defer func() { subject.Discard() }()
 		m := &model{drive: &drive{t: rt, Subject: subject}}
+		for i := range modelShards - 1 { // the last one begins as unknown
+			m.stepCreate(i)
+			m.stepOpen(rt, i)
+		}
 		rt.Repeat(map[string]func(*rapid.T){
+			"":           func(*rapid.T) { m.sameRows() },
 			"create":     func(rt *rapid.T) { m.stepCreate(pick(rt)) },
 			"open":       func(rt *rapid.T) { m.stepOpen(rt, pick(rt)) },
 			"append":     m.stepAppend,
@@ -155,10 +165,9 @@ func (m *model) stepFlush(rt *rapid.T, i int) {
 		sh.wrote++
 	}
 	rows := m.someRows(rt, i)
-	sh.owner.number++
-	repeats := rapid.IntRange(1, 2).Draw(rt, "times")
-	for range repeats {
-		sh.owner.flushAs(sh.owner.number, deleted, rows)
+	number := sh.owner.number + 1
+	for range rapid.IntRange(1, 2).Draw(rt, "times") {
+		sh.owner.flushAs(number, deleted, rows)
 	}
 	for _, r := range rows {
 		m.apply(r)
@@ -183,12 +192,12 @@ func (m *model) someRows(rt *rapid.T, i int) []store.Row {
 }
 
 func partitionOf(rt *rapid.T, i int) string {
-	return fmt.Sprint(i, rapid.SampledFrom([]string{"", "\x00", "\xff"}).Draw(rt, "partition"))
+	return fmt.Sprint(i, rapid.SampledFrom(modelPartitions).Draw(rt, "partition"))
 }
 
 func keyOf(rt *rapid.T, i int) store.Key {
 	return store.Key{
-		Table:     rapid.SampledFrom([]store.Table{store.Due, store.History}).Draw(rt, "table"),
+		Table:     rapid.SampledFrom(modelTables).Draw(rt, "table"),
 		Partition: partitionOf(rt, i),
 		Key:       drawKey(rt, "key"),
 	}
@@ -263,6 +272,31 @@ func (m *model) stepScan(rt *rapid.T) {
 		}
 	}
 	m.scan(r, want...)
+}
+
+// sameRows compares every row, after each step.
+func (m *model) sameRows() {
+	var ranges []store.Range
+	for _, t := range modelTables {
+		for i := range modelShards {
+			for _, p := range modelPartitions {
+				ranges = append(ranges, store.Range{Table: t, Partition: fmt.Sprint(i, p)})
+			}
+		}
+	}
+	found, err := m.Store.Scan(ranges)
+	m.expect(err, nil, "Scan of everything")
+	rows := slices.Concat(found...)
+	slices.SortFunc(rows, func(a, b store.Row) int { return compareKeys(a.Key, b.Key) })
+	if len(rows) != len(m.rows) {
+		m.t.Fatalf("the store holds %d rows, want %d", len(rows), len(m.rows))
+	}
+	for i, r := range rows {
+		if r.Key != m.rows[i].Key {
+			m.t.Fatalf("row %d is %v, want %v", i, r.Key, m.rows[i].Key)
+		}
+		m.sameValue(r.Value, m.rows[i].Value, fmt.Sprint(r.Key))
+	}
 }
 
 func (m *model) stepGet(rt *rapid.T) {

@@ -1,0 +1,372 @@
+package sqlite
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"perdure/core/store"
+	"perdure/core/store/conformance"
+)
+
+func TestConformance(t *testing.T) {
+	conformance.Run(t, subject)
+}
+
+// subject is a folder that can crash.
+func subject(t testing.TB) conformance.Subject {
+	root := t.TempDir()
+	dir := filepath.Join(root, "0")
+	crashes := 0
+	now, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reopen := func() (store.Store, error) {
+		now, err = Open(dir, Options{})
+		return now, err
+	}
+	return conformance.Subject{
+		Store: now,
+		Crash: func() (store.Store, error) {
+			crashes++
+			left := filepath.Join(root, "left")
+			snapshot(t, now, dir, left)
+			if err := errors.Join(now.Close(), os.RemoveAll(dir), os.Rename(left, dir)); err != nil {
+				return nil, err
+			}
+			return reopen()
+		},
+		Restart: func() (store.Store, error) {
+			if err := now.Close(); err != nil {
+				return nil, err
+			}
+			return reopen()
+		},
+		Join: func() (store.Store, error) { return Open(dir, Options{}) },
+		Discard: func() {
+			if now != nil {
+				now.Close()
+			}
+			os.RemoveAll(root)
+		},
+	}
+}
+
+// snapshot copies the files as a kill would leave them.
+func snapshot(t testing.TB, s *Store, dir, to string) {
+	s.tables.settling.Lock()
+	defer s.tables.settling.Unlock()
+	s.tables.mu.Lock()
+	defer s.tables.mu.Unlock()
+	s.journal.mu.Lock()
+	defer s.journal.mu.Unlock()
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{journalFile, journalFile + "-wal", tablesFile, tablesFile + "-wal"} {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(to, name), b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func open(t testing.TB, dir string, opts Options) *Store {
+	t.Helper()
+	s, err := Open(dir, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestEveryJournalCommitIsSynced(t *testing.T) {
+	journal, tables, err := open(t, t.TempDir(), Options{}).Synchronous()
+	if err != nil || journal != 2 || tables != 1 {
+		t.Fatalf("synchronous is %d (journal), %d (tables), %v; want 2 (FULL), 1 (NORMAL)", journal, tables, err)
+	}
+}
+
+func TestSecondOpenIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	_, err := Open(dir, Options{})
+	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), dir) {
+		t.Fatalf("second Open: %v, want ErrLocked that names the folder", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, dir, Options{})
+}
+
+func TestNewerSchemaIsRefused(t *testing.T) {
+	for _, name := range []string{journalFile, tablesFile} {
+		dir := t.TempDir()
+		closeStore(t, open(t, dir, Options{}))
+		execute(t, filepath.Join(dir, name), "PRAGMA user_version = 99")
+		_, err := Open(dir, Options{})
+		if !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), name) {
+			t.Fatalf("Open with a newer %s: %v, want ErrNewer that names it", name, err)
+		}
+	}
+}
+
+func TestForeignFilesAreRefusedAndLeftAlone(t *testing.T) {
+	for _, name := range []string{journalFile, tablesFile} {
+		t.Run("garbage "+name, func(t *testing.T) {
+			dir := t.TempDir()
+			garbage := []byte(strings.Repeat("this is not a database ", 1000))
+			if err := os.WriteFile(filepath.Join(dir, name), garbage, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			refusedAsForeign(t, dir, name)
+		})
+		t.Run("other program's "+name, func(t *testing.T) {
+			dir := t.TempDir()
+			execute(t, filepath.Join(dir, name), "CREATE TABLE theirs (x)")
+			before, _ := os.ReadFile(filepath.Join(dir, name))
+			refusedAsForeign(t, dir, name)
+			after, _ := os.ReadFile(filepath.Join(dir, name))
+			if string(before) != string(after) {
+				t.Fatal("the other program's file was changed")
+			}
+		})
+		t.Run("missing "+name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := open(t, dir, Options{})
+			f := owned(t, s, 1)
+			row := store.Row{Key: store.Key{Table: store.Due, Partition: "p", Key: "k"}, Value: []byte("v")}
+			if err := s.Flush(store.Flush{Fence: f, Number: 1, Rows: []store.Row{row}}); err != nil {
+				t.Fatal(err)
+			}
+			closeStore(t, s)
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+			refusedAsForeign(t, dir, name)
+		})
+	}
+}
+
+func refusedAsForeign(t *testing.T, dir, name string) {
+	t.Helper()
+	_, err := Open(dir, Options{})
+	if !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), name) {
+		t.Fatalf("Open: %v, want ErrForeign that names %s", err, name)
+	}
+}
+
+func TestFolderThatCannotBeMade(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(filepath.Join(file, "folder"), Options{})
+	if err == nil || !strings.Contains(err.Error(), file) {
+		t.Fatalf("Open below a file: %v, want an error that names the folder", err)
+	}
+	if os.Getuid() == 0 {
+		return // nothing is forbidden to root
+	}
+	closed := filepath.Join(t.TempDir(), "closed")
+	if err := os.Mkdir(closed, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = Open(closed, Options{}); err == nil || !strings.Contains(err.Error(), "cannot be written") {
+		t.Fatalf("Open of a read-only folder: %v", err)
+	}
+}
+
+func TestCallsAfterCloseAreUnavailable(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	f := owned(t, s, 1)
+	closeStore(t, s)
+	key := store.Key{Table: store.Due, Partition: "p", Key: "k"}
+	_, opening := s.Open(store.Open{Shard: 1})
+	_, getting := s.Get([]store.Key{key})
+	_, scanning := s.Scan([]store.Range{{Table: store.Due}})
+	calls := map[string]error{
+		"Create": s.Create(2, store.Strips{}, 0), "Open": opening, "Get": getting, "Scan": scanning,
+		"Flush": s.Flush(store.Flush{Fence: f, Number: 1}), "Retire": s.Retire(f), "Release": s.Release(f),
+		"Write": s.Write([]store.Row{{Key: key, Value: []byte("v")}}),
+	}
+	for name, err := range calls {
+		if !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s after Close: %v, want ErrUnavailable", name, err)
+		}
+	}
+	if got := s.Append([]store.Append{{Fence: f, Seq: 1, Record: []byte("x")}}); got[0] != store.Unknown {
+		t.Errorf("Append after Close: %v, want unknown", got[0])
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("second Close: %v", err)
+	}
+}
+
+// The keeper's rounds are run by hand here: what is trimmed leaves the file, and
+// only after a checkpoint.
+func TestTrimmedRecordsLeaveTheFile(t *testing.T) {
+	s := open(t, t.TempDir(), Options{CheckpointAfter: hour})
+	f := owned(t, s, 1)
+	appendRecords(t, s, f, 1, 300)
+	if err := s.Flush(store.Flush{Fence: f, Number: 1, Rows: []store.Row{{
+		Key: store.Key{Table: store.Due, Partition: "p", Key: "k"}, Value: []byte("v")}}}); err != nil {
+		t.Fatal(err)
+	}
+	s.Append([]store.Append{{Fence: f, Trim: 290}})
+	recordsInFile(t, s, 300)
+	tended(t, s, true)
+	recordsInFile(t, s, 300) // garbage now, left to appends for one round
+	appendRecords(t, s, f, 301, 301)
+	recordsInFile(t, s, 291)
+	tended(t, s, false)
+	recordsInFile(t, s, 11)
+	if s.journal.dirty || s.tables.covered != s.tables.commits.Load() {
+		t.Fatal("the keeper still finds work in a quiet store")
+	}
+}
+
+func tended(t *testing.T, s *Store, wantAgain bool) {
+	t.Helper()
+	again, err := s.tend(false)
+	if err != nil || again != wantAgain {
+		t.Fatalf("tend: again %v, %v; want %v", again, err, wantAgain)
+	}
+}
+
+func recordsInFile(t *testing.T, s *Store, want int64) {
+	t.Helper()
+	n, err := number(s.journal.conn, "SELECT count(*) FROM record")
+	if err != nil || n != want {
+		t.Fatalf("the journal has %d records (%v), want %d", n, err, want)
+	}
+}
+
+// The journal's file and its log stay small however much runs through them.
+func TestJournalDoesNotGrow(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{CheckpointAfter: hour, JournalLogBytes: 1 << 20})
+	f := owned(t, s, 1)
+	body := make([]byte, 16<<10)
+	for seq := store.Seq(1); seq <= 2000; seq++ {
+		got := s.Append([]store.Append{{Fence: f, Seq: seq, Trim: seq - 1, Record: body}})
+		if got[0] != store.Done {
+			t.Fatalf("append %d: %v", seq, got[0])
+		}
+		if seq%50 == 0 {
+			if _, err := s.tend(false); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, name := range []string{journalFile, journalFile + "-wal"} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Size() > 12<<20 {
+			t.Errorf("%s has %d bytes after 32 MiB of records that were all trimmed", name, info.Size())
+		}
+	}
+}
+
+// Everything at once, for the race detector.
+func TestCallsRunSideBySide(t *testing.T) {
+	s := open(t, t.TempDir(), Options{CheckpointAfter: 1, TablesLogBytes: 64 << 10, JournalLogBytes: 64 << 10, Readers: 2})
+	var wg sync.WaitGroup
+	for shard := range 4 {
+		f := owned(t, s, store.ShardID(shard))
+		wg.Go(func() { work(t, s, f) })
+		wg.Go(func() {
+			for range 200 {
+				if _, err := s.Scan([]store.Range{{Table: store.Due, Partition: "p"}}); err != nil {
+					t.Error(err)
+				}
+				if _, err := s.Confirm([]store.Fence{f}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func work(t *testing.T, s *Store, f store.Fence) {
+	for seq := store.Seq(1); seq <= 100; seq++ {
+		key := store.Key{Table: store.Due, Partition: "p", Key: string(rune('a' + f.Shard))}
+		got := s.Append([]store.Append{{Fence: f, Seq: seq, Trim: seq - 1, Record: make([]byte, 3000)}})
+		if got[0] != store.Done {
+			t.Errorf("append: %v", got[0])
+		}
+		rows := []store.Row{{Key: key, Version: store.MakeVersion(f.Epoch, seq), Value: make([]byte, seq)}}
+		if err := s.Flush(store.Flush{Fence: f, Number: uint64(seq), Rows: rows}); err != nil {
+			t.Error(err)
+		}
+		read, err := s.Get([]store.Key{key})
+		if err != nil || len(read[0].Value) != int(seq) {
+			t.Errorf("Get after flush %d: %d bytes, %v", seq, len(read[0].Value), err)
+		}
+		if seq%25 == 0 {
+			blob := store.Key{Table: store.Blob, Partition: "b", Key: key.Key}
+			if err := s.Write([]store.Row{{Key: blob, Value: make([]byte, 100<<10)}}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func owned(t testing.TB, s *Store, id store.ShardID) store.Fence {
+	t.Helper()
+	if err := s.Create(id, store.Strips{From: 0, To: 16}, 0); err != nil && !errors.Is(err, store.ErrExists) {
+		t.Fatal(err)
+	}
+	opened, err := s.Open(store.Open{Shard: id, Owner: "here:1", Nonce: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store.Fence{Shard: id, Epoch: opened.Epoch, Nonce: 7}
+}
+
+func appendRecords(t testing.TB, s *Store, f store.Fence, from, to store.Seq) {
+	t.Helper()
+	for seq := from; seq <= to; seq++ {
+		if got := s.Append([]store.Append{{Fence: f, Seq: seq, Record: []byte("record")}}); got[0] != store.Done {
+			t.Fatalf("append %d: %v", seq, got[0])
+		}
+	}
+}
+
+func closeStore(t testing.TB, s *Store) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// execute changes a file behind the store's back.
+func execute(t *testing.T, path, query string) {
+	t.Helper()
+	c, err := sqlite.OpenConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := sqlitex.ExecuteTransient(c, query, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// hour keeps the keeper asleep where a test does its work by hand.
+const hour = 3600_000_000_000
