@@ -18,6 +18,9 @@ type Start struct{}
 // Alarmed says that the time of the last Alarm has come.
 type Alarmed struct{}
 
+// Wake gives a run the time; a shard parks it while the run is loaded.
+type Wake struct{ Run RunKey }
+
 // Drain asks a machine to end what can be ended: polls and long polls are answered empty.
 type Drain struct{}
 
@@ -188,6 +191,7 @@ const (
 
 func (Start) input()       {}
 func (Alarmed) input()     {}
+func (Wake) input()        {}
 func (Drain) input()       {}
 func (Published) input()   {}
 func (*Request) input()    {}

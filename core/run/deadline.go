@@ -235,3 +235,26 @@ func (r *Run) Timers() []*runpb.Timer {
 	}
 	return out
 }
+
+// moveDue keeps the run's row in due at or before its deadline. A row that is
+// already in the tables stays where it is if it is early: it fires, finds
+// nothing due, and moves on.
+func (r *Run) moveDue(c *Changes) {
+	next, row := r.Deadline(), r.S.DeadlineRow
+	if next == row {
+		return
+	}
+	if row != 0 && !c.Closed && (next == 0 || next > row) && !r.tx.env.Movable(row) {
+		return
+	}
+	c.DueGone, c.Due = row, next
+	r.S.DeadlineRow = next
+}
+
+// Rearm moves the row in due of a run that was woken too early.
+func (r *Run) Rearm(env *Env) *Changes {
+	moved := *env
+	moved.Movable = func(int64) bool { return true }
+	r.begin(&moved)
+	return r.commit()
+}

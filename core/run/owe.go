@@ -138,8 +138,8 @@ type Result struct {
 	NotFound bool
 }
 
-// Owed gives the messages that are due and notes their next try. NeedClose: the
-// last batch of the history must be given to tell the parent.
+// Owed gives the messages that are due and notes their next try. lastBatch gives
+// the batch of the close event, if it is in memory.
 func (r *Run) Owed(env *Env, lastBatch func() (history.Batch, bool)) []*port.Message {
 	var out []*port.Message
 	for i := range r.owed {

@@ -33,6 +33,8 @@ type Env struct {
 	Namespace *port.Namespace
 	Lookup    func(name string) *port.Namespace // nil if unknown
 	Limits    *validate.Limits
+	// Movable reports whether the run's row in due can be moved for free: it is in no table yet.
+	Movable func(at int64) bool
 }
 
 // Run is one workflow execution in memory.

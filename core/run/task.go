@@ -127,6 +127,9 @@ func (r *Run) startTask(by Starter) {
 		task.Transient, task.Attempt, s.TaskAttempt = false, 1, 1
 		task.ScheduledId = r.scheduledEvent(task).EventId
 	}
+	if !task.Sticky {
+		r.clearSticky() // whoever holds the run in its cache will not get this task
+	}
 	task.StartedTime, task.RequestId, task.Identity = t.env.Now, by.RequestID, by.Identity
 	task.Nonce = t.env.Rand()
 	task.HistorySize = s.HistorySize

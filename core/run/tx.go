@@ -23,6 +23,8 @@ type Changes struct {
 	Closed  bool // by this transition
 	First   bool // the run's first transition
 
+	DueGone, Due int64 // times of the run's row in due: the one to delete, the one to put; 0: none
+
 	Oversize string // why the run was ended instead; the call that caused it is refused with this
 }
 
@@ -190,6 +192,7 @@ func (r *Run) commit() *Changes {
 		from = to
 	}
 	r.S.Transitions++
+	r.moveDue(c)
 	c.Pending = r.encodeRows()
 	c.Row = encode(r.S)
 	r.stored = c.Row

@@ -1,0 +1,110 @@
+// Package node composes the machines of one server: registry, shards, committer,
+// task queues, and the frontend before them. Production and the simulator run
+// the same composition.
+package node
+
+import (
+	"strconv"
+	"time"
+
+	"perdure/core/frontend"
+	"perdure/core/journal"
+	"perdure/core/port"
+	"perdure/core/registry"
+	"perdure/core/shard"
+	"perdure/core/store"
+	"perdure/core/taskqueue"
+	"perdure/core/validate"
+)
+
+// Config is what a node is made of.
+type Config struct {
+	ID        port.NodeID // default 1
+	Owner     string      // address by which others find the node
+	Exclusive bool        // store.Exclusive()
+	// Rand makes the seeded generator of a machine, named by a label.
+	Rand func(label string) func() uint64
+
+	Shards       int             // of a new store; default 4
+	QueueParts   int             // default 4
+	MemoryBytes  int             // caches and unflushed rows of all shards together; default 192 MiB
+	MinRetention time.Duration   // shortest retention of a namespace; default 24 h
+	Limits       validate.Limits // default validate.Defaults()
+
+	FlushBytes int           // of a shard; default: see shard.Config
+	FlushAge   time.Duration // the same
+}
+
+// Defaults of a node.
+const (
+	DefaultShards      = 4
+	defaultQueueParts  = 4
+	defaultMemoryBytes = 192 << 20
+)
+
+func (c *Config) defaults() {
+	if c.ID == 0 {
+		c.ID = 1
+	}
+	if c.Shards == 0 {
+		c.Shards = DefaultShards
+	}
+	if c.QueueParts == 0 {
+		c.QueueParts = defaultQueueParts
+	}
+	if c.MemoryBytes == 0 {
+		c.MemoryBytes = defaultMemoryBytes
+	}
+	if c.MinRetention == 0 {
+		c.MinRetention = 24 * time.Hour
+	}
+	if c.Limits == (validate.Limits{}) {
+		c.Limits = validate.Defaults()
+	}
+}
+
+// Machine is one machine and where it is reached.
+type Machine struct {
+	Address port.Address
+	Machine port.Machine
+}
+
+// Node is the composition.
+type Node struct {
+	Frontend *frontend.Frontend
+	Machines []Machine // in the order in which they are started
+}
+
+// New composes a node.
+func New(cfg Config) *Node {
+	cfg.defaults()
+	committer := port.Address{Node: cfg.ID, Role: port.RoleCommitter}
+	n := &Node{Frontend: frontend.New(frontend.Settings{Node: cfg.ID, QueueParts: cfg.QueueParts, Limits: cfg.Limits})}
+	n.add(committer, journal.NewCommitter(committer))
+	for i := range cfg.QueueParts {
+		at := port.Address{Node: cfg.ID, Role: port.RoleQueues, Index: uint32(i)}
+		n.add(at, taskqueue.New(taskqueue.Config{Self: at, Budget: cfg.MemoryBytes / 8 / cfg.QueueParts}))
+	}
+	for i := 1; i <= cfg.Shards; i++ {
+		n.add(newShard(&cfg, committer, store.ShardID(i)))
+	}
+	at := port.Address{Node: cfg.ID, Role: port.RoleRegistry}
+	n.add(at, registry.New(registry.Config{
+		Self: at, Committer: committer, Owner: cfg.Owner, Shards: cfg.Shards, Exclusive: cfg.Exclusive, MinRetention: cfg.MinRetention, Rand: cfg.Rand("registry"),
+	}))
+	return n
+}
+
+func newShard(cfg *Config, committer port.Address, id store.ShardID) (port.Address, port.Machine) {
+	at := port.ShardAddress(cfg.ID, id)
+	each := cfg.MemoryBytes / cfg.Shards
+	return at, shard.New(shard.Config{
+		Self: at, Committer: committer, Shard: id, Owner: cfg.Owner, QueueParts: cfg.QueueParts, Exclusive: cfg.Exclusive,
+		Rand: cfg.Rand("shard " + strconv.Itoa(int(id))), Limits: cfg.Limits,
+		CacheBytes: each / 2, UnflushedMax: each / 2, FlushBytes: cfg.FlushBytes, FlushAge: cfg.FlushAge,
+	})
+}
+
+func (n *Node) add(at port.Address, m port.Machine) {
+	n.Machines = append(n.Machines, Machine{at, m})
+}

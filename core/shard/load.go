@@ -1,0 +1,191 @@
+package shard
+
+import (
+	"perdure/core/history"
+	"perdure/core/journal"
+	"perdure/core/port"
+	"perdure/core/run"
+	"perdure/core/run/runpb"
+	"perdure/core/store"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// current finds the current run id of a workflow. False: in was parked and will
+// be handled again.
+func (s *Shard) current(k port.RunKey, in port.Input) (string, bool) {
+	w := s.cache.workflow(k)
+	if w.known {
+		return w.current, true
+	}
+	w.parked = append(w.parked, in)
+	if !w.loading {
+		w.loading = true
+		key := pointerKey(k)
+		s.read([]store.Key{key}, nil, func(ev *journal.Event) { s.pointerLoaded(k, w, ev.Rows[0].Value) })
+	}
+	return "", false
+}
+
+func (s *Shard) pointerLoaded(k port.RunKey, w *workflow, value []byte) {
+	w.loading = false
+	if !w.known { // a start that came meanwhile knows better
+		w.known, w.current = true, ""
+		if value != nil {
+			var p runpb.Current
+			if err := proto.Unmarshal(value, &p); err != nil {
+				panic("shard: a pointer row is corrupt: " + err.Error())
+			}
+			w.current = p.RunId
+		}
+	}
+	parked := w.parked
+	w.parked = nil
+	for _, in := range parked {
+		s.serve(in)
+	}
+	if w.current == "" && len(w.parked) == 0 {
+		s.cache.forgetWorkflow(k)
+	}
+}
+
+// load finds a run; an empty RunID means the current one. ok is false if in was
+// parked. A nil entry, or one without a run, means there is none.
+func (s *Shard) load(k port.RunKey, in port.Input) (e *entry, ok bool) {
+	if k.RunID == "" {
+		id, ok := s.current(k, in)
+		if !ok {
+			return nil, false
+		}
+		if id == "" {
+			return nil, true
+		}
+		k.RunID = id
+	}
+	e = s.cache.runs[k]
+	if e == nil {
+		e = &entry{key: k}
+		s.cache.add(e)
+		s.loadRun(e)
+	}
+	if e.loading {
+		e.parked = append(e.parked, in)
+		return nil, false
+	}
+	s.cache.used(e)
+	return e, true
+}
+
+// loadRun reads the run row, its pending rows and its first event.
+func (s *Shard) loadRun(e *entry) {
+	e.loading = true
+	s.read([]store.Key{runKey(e.key)}, []store.Range{
+		{Table: store.Pending, Partition: e.key.RunID},
+		{Table: store.History, Partition: e.key.RunID, Limit: 1},
+	}, func(ev *journal.Event) { s.runLoaded(e, ev) })
+}
+
+func (s *Shard) runLoaded(e *entry, ev *journal.Event) {
+	e.loading = false
+	if row := ev.Rows[0].Value; row != nil && e.run == nil {
+		r, batches := s.build(e.key, row, ev)
+		if r != nil && r.S.NamespaceId == e.key.NamespaceID && r.S.WorkflowId == e.key.WorkflowID {
+			e.run = r
+			e.setHistory(batches, false)
+			s.due.learned(e.key, r.Deadline())
+		}
+	}
+	s.cache.resize(e)
+	parked := e.parked
+	e.parked = nil
+	for _, in := range parked {
+		s.serve(in)
+	}
+	if e.run == nil && len(e.parked) == 0 && s.cache.runs[e.key] == e {
+		s.cache.remove(e)
+	}
+}
+
+func (s *Shard) build(k port.RunKey, row []byte, ev *journal.Event) (*run.Run, []history.Batch) {
+	pending := make([]run.Row, len(ev.Scans[0]))
+	for i, p := range ev.Scans[0] {
+		pending[i] = run.Row{Key: p.Key.Key, Value: p.Value}
+	}
+	r, err := run.NewFromRows(row, pending)
+	if err != nil {
+		panic("shard: run " + k.RunID + " cannot be read: " + err.Error())
+	}
+	batches := decodeHistory(ev.Scans[1], 0)
+	if len(batches) == 0 {
+		panic("shard: run " + k.RunID + " has no history")
+	}
+	if err := r.LoadStart(batches[0]); err != nil {
+		panic("shard: the first event of run " + k.RunID + " cannot be read: " + err.Error())
+	}
+	return r, batches
+}
+
+// decodeHistory gives the batches of rows that hold events from on. Rows may
+// overlap after a crash between two flushes: what was seen is skipped.
+func decodeHistory(rows []store.Row, from int64) []history.Batch {
+	var out []history.Batch
+	next := from
+	for _, row := range rows {
+		batches, err := history.DecodeRow(row.Value)
+		if err != nil {
+			panic("shard: a history row cannot be read: " + err.Error())
+		}
+		for _, b := range batches {
+			if b.Last < next {
+				continue
+			}
+			out = append(out, b)
+			next = b.Last + 1
+		}
+	}
+	return out
+}
+
+// pageRows bounds one read of history rows; a row is at most 64 KiB or one batch.
+const pageRows = 32
+
+// window makes sure that batches from event from on, most of them, are in memory.
+// False: in was parked.
+func (s *Shard) window(e *entry, from int64, most int, in port.Input) ([]history.Batch, bool) {
+	if bs, ok := e.batches(from, most); ok {
+		return bs, true
+	}
+	e.parked = append(e.parked, in)
+	if !e.reading {
+		e.reading = true
+		s.readHistory(e, from, history.EventKey(from))
+	}
+	return nil, false
+}
+
+// readHistory reads rows from a key on. If event from turns out to lie in a row
+// that begins before it, it reads again from the beginning.
+func (s *Shard) readHistory(e *entry, from int64, key string) {
+	s.read(nil, []store.Range{{Table: store.History, Partition: e.key.RunID, From: key, Limit: pageRows}}, func(ev *journal.Event) {
+		batches := decodeHistory(ev.Scans[0], from)
+		next := ev.Next[0]
+		switch {
+		case key != "" && (len(batches) == 0 || batches[0].First > from):
+			s.readHistory(e, from, "")
+			return
+		case len(batches) == 0 && next != "":
+			s.readHistory(e, from, next)
+			return
+		}
+		e.reading = false
+		if e.run != nil {
+			e.setHistory(batches, next != "")
+		}
+		s.cache.resize(e)
+		parked := e.parked
+		e.parked = nil
+		for _, in := range parked {
+			s.serve(in)
+		}
+	})
+}

@@ -1,0 +1,324 @@
+// Package shard owns a range of runs: it loads them, lets transitions of
+// core/run happen in memory, hands the changed rows to the journal, keeps the
+// index of what is due, and answers callers once what they are told is durable.
+//
+// A step never waits. What needs rows that are not in memory is parked with the
+// run (load.go) and handled again, from its beginning, when they have come; so
+// nothing may change before everything it needs is there.
+package shard
+
+import (
+	"encoding/hex"
+	"time"
+
+	"perdure/core/history"
+	"perdure/core/journal"
+	"perdure/core/port"
+	"perdure/core/run"
+	"perdure/core/store"
+	"perdure/core/taskqueue"
+	"perdure/core/validate"
+)
+
+// Config is what a shard is made of.
+type Config struct {
+	Self, Committer port.Address
+	Shard           store.ShardID
+	Owner           string
+	QueueParts      int
+	Exclusive       bool
+	Rand            func() uint64 // seeded, this machine's own
+	Limits          validate.Limits
+
+	CacheBytes    int           // runs in memory, default 32 MiB
+	FlushBytes    int           // see journal.LogConfig
+	FlushAge      time.Duration // default 1 s: longer waits coalesce more
+	UnflushedMax  int           // default 32 MiB: callers are pushed back above it
+	DispatchCount int           // tasks of queues kept in memory, default 50,000
+	DeadlineCount int           // deadlines kept in memory, default 100,000
+	Quarantined   func(run port.RunKey, what string)
+}
+
+func (c *Config) defaults() {
+	setDefault(&c.CacheBytes, 32<<20)
+	setDefault(&c.FlushBytes, 8<<20)
+	setDefault(&c.FlushAge, time.Second)
+	setDefault(&c.UnflushedMax, 32<<20)
+	setDefault(&c.DispatchCount, 50_000)
+	setDefault(&c.DeadlineCount, 100_000)
+}
+
+func setDefault[T int | time.Duration](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+// Shard is the machine.
+type Shard struct {
+	cfg      Config
+	log      *journal.Log
+	snapshot *port.Snapshot
+	now      port.Clock
+	time     int64 // shard time of this step, Unix ns
+	out      *port.Effects
+	opened   bool // was asked for once
+	ready    bool
+	draining bool
+	early    []port.Input // came before the shard was ready
+
+	cache   cache
+	reads   map[uint64]readDone
+	due     dueIndex
+	queues  queueIndex
+	waits   waits
+	queries directQueries
+	armed   time.Time
+}
+
+// readDone handles the rows of one read.
+type readDone func(ev *journal.Event)
+
+// New makes a shard that opens itself when it is started.
+func New(cfg Config) *Shard {
+	cfg.defaults()
+	s := &Shard{cfg: cfg}
+	s.log = journal.NewLog(journal.LogConfig{
+		Self: cfg.Self, Committer: cfg.Committer, Shard: cfg.Shard, Owner: cfg.Owner, Exclusive: cfg.Exclusive,
+		Nonce:      func() store.Nonce { return store.Nonce(cfg.Rand()) },
+		FlushBytes: cfg.FlushBytes, FlushAge: cfg.FlushAge, MaxBytes: cfg.UnflushedMax, Coalesce: history.Coalesce,
+	})
+	s.forget()
+	return s
+}
+
+// forget drops everything that is not in the store.
+func (s *Shard) forget() {
+	s.ready = false
+	s.cache = newCache(s.cfg.CacheBytes)
+	s.reads = map[uint64]readDone{}
+	s.due = newDueIndex()
+	s.queues = newQueueIndex()
+	s.waits = waits{}
+	s.queries = directQueries{}
+}
+
+// Step handles one input.
+func (s *Shard) Step(now port.Clock, in port.Input, out *port.Effects) {
+	s.now, s.out = now, out
+	s.time = s.log.Time(now).UnixNano()
+	if ev, handled := s.log.Handle(now, in, out); handled {
+		s.logEvent(&ev)
+	} else {
+		s.handle(in)
+	}
+	s.fireDue()
+	s.expireWaits()
+	s.trimMemory()
+	s.log.End(now, out)
+	s.arm()
+}
+
+func (s *Shard) handle(in port.Input) {
+	switch in := in.(type) {
+	case port.Published:
+		s.published(in.Snapshot)
+		return
+	case port.Start:
+		return
+	case port.Alarmed:
+		return
+	case port.Drain:
+		s.drain()
+		return
+	}
+	if !s.ready || s.snapshot == nil {
+		s.early = append(s.early, in)
+		return
+	}
+	s.serve(in)
+}
+
+// published takes a new state of the registry. The first one that has this shard
+// in its layout opens it: before, the shard may not exist.
+func (s *Shard) published(snapshot *port.Snapshot) {
+	s.snapshot = snapshot
+	if !s.opened {
+		for _, r := range snapshot.Layout {
+			if r.Shard == s.cfg.Shard {
+				s.opened = true
+				s.log.Open(s.now, s.out)
+			}
+		}
+	}
+	s.runEarly()
+}
+
+// serve handles what needs an open shard.
+func (s *Shard) serve(in port.Input) {
+	switch in := in.(type) {
+	case *port.Request:
+		s.request(in)
+	case port.Taken:
+		s.taken(&in)
+	case port.Declined:
+		s.declined(&in)
+	case port.Subscribe:
+		s.subscribe(&in)
+	case port.Pull:
+		s.pull(&in)
+	case *port.Message:
+		s.message(in)
+	case *port.Outcome:
+		s.outcome(in)
+	case port.Gone:
+		s.gone(in.Call)
+	case port.Undelivered:
+		s.undelivered(&in.Reply)
+	case port.Wake:
+		s.wakeRun(in.Run)
+	}
+}
+
+func (s *Shard) runEarly() {
+	if !s.ready || s.snapshot == nil {
+		return
+	}
+	early := s.early
+	s.early = nil
+	for _, in := range early {
+		s.serve(in)
+	}
+}
+
+func (s *Shard) logEvent(ev *journal.Event) {
+	switch ev.Kind {
+	case journal.Opened:
+		s.loadDue()
+	case journal.Read:
+		done := s.reads[ev.Tag]
+		delete(s.reads, ev.Tag)
+		if done != nil {
+			done(ev)
+		}
+	case journal.Lost:
+		s.lose()
+		s.log.Open(s.now, s.out)
+	}
+}
+
+// lose drops the memory: another owner may have written since. Whoever waits is told to come again.
+func (s *Shard) lose() {
+	s.cache.eachParked(func(in port.Input) { s.refuse(in) })
+	s.waits.each(func(r *port.Request) { s.refuse(r) })
+	s.queries.each(func(q *directQuery) { s.replyNow(q.req.Call, moved()) })
+	s.forget()
+}
+
+func moved() *port.Refusal {
+	return port.Refuse(port.Unavailable, "the shard of this workflow has moved or restarts; retry the call")
+}
+
+func (s *Shard) refuse(in port.Input) {
+	if r, ok := in.(*port.Request); ok {
+		s.replyNow(r.Call, moved())
+	}
+	if t, ok := in.(port.Taken); ok {
+		s.untaken(&t)
+	}
+}
+
+func (s *Shard) replyNow(c port.Call, f *port.Refusal) {
+	s.out.Add(port.Reply{Call: c, Refusal: f})
+}
+
+// read asks the store; done runs when the rows are there.
+func (s *Shard) read(keys []store.Key, ranges []store.Range, done readDone) {
+	tag := s.log.Read(keys, ranges, s.out)
+	s.reads[tag] = func(ev *journal.Event) {
+		if ev.Err != nil { // nothing was changed by a read: ask again
+			s.read(keys, ranges, done)
+			return
+		}
+		done(ev)
+	}
+}
+
+// expireWaits ends the waits of callers whose time is over.
+func (s *Shard) expireWaits() {
+	for r, ok := s.waits.expired(s.now.Wall); ok; r, ok = s.waits.expired(s.now.Wall) {
+		s.historyTimedOut(r)
+	}
+	s.expireQueries()
+}
+
+// drain ends what can be ended: long polls are answered, the journal is flushed.
+func (s *Shard) drain() {
+	s.draining = true
+	s.waits.each(func(r *port.Request) { s.historyTimedOut(r) })
+	s.waits = waits{}
+	s.log.FlushNow()
+}
+
+// arm asks for the one alarm that is needed.
+func (s *Shard) arm() {
+	at := s.log.NextAlarm()
+	at = earlier(at, s.due.next(s.time, s.now.Wall))
+	at = earlier(at, s.waits.next())
+	at = earlier(at, s.queries.next())
+	if !at.Equal(s.armed) {
+		s.armed = at
+		s.out.Add(port.Alarm{At: at})
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// env is what a transition of a run gets.
+func (s *Shard) env(namespaceID string, k port.RunKey) *run.Env {
+	ns := s.snapshot.ByID[namespaceID]
+	if ns == nil { // deleted meanwhile: its runs still end in good order
+		ns = &port.Namespace{ID: namespaceID, Retention: 24 * time.Hour}
+	}
+	return &run.Env{
+		Now: s.time, NewRunID: s.newRunID, NewID: s.newID, Rand: s.cfg.Rand, Namespace: ns, Limits: &s.cfg.Limits,
+		Lookup:  func(name string) *port.Namespace { return s.snapshot.ByName[name] },
+		Movable: func(at int64) bool { return s.log.Unflushed(deadlineKey(k, at)) },
+	}
+}
+
+// newID is a random UUID (version 4).
+func (s *Shard) newID() string {
+	return formatUUID(s.cfg.Rand()&^(0xf<<12)|4<<12, s.cfg.Rand()&^(3<<62)|2<<62)
+}
+
+// newRunID is a UUID that begins with the time (version 7), so that rows of new runs append.
+func (s *Shard) newRunID() string {
+	ms := uint64(s.time / int64(time.Millisecond))
+	return formatUUID(ms<<16|7<<12|s.cfg.Rand()&0xfff, s.cfg.Rand()&^(3<<62)|2<<62)
+}
+
+func formatUUID(hi, lo uint64) string {
+	var raw [16]byte
+	for i := range 8 {
+		raw[i] = byte(hi >> (56 - 8*i))
+		raw[8+i] = byte(lo >> (56 - 8*i))
+	}
+	var b [36]byte
+	hex.Encode(b[0:8], raw[0:4])
+	hex.Encode(b[9:13], raw[4:6])
+	hex.Encode(b[14:18], raw[6:8])
+	hex.Encode(b[19:23], raw[8:10])
+	hex.Encode(b[24:36], raw[10:16])
+	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
+	return string(b[:])
+}
+
+func (s *Shard) queueAddress(q port.QueueKey) port.Address {
+	return port.Address{Node: s.cfg.Self.Node, Role: port.RoleQueues, Index: taskqueue.PartOf(q, s.cfg.QueueParts)}
+}
