@@ -1,0 +1,59 @@
+# Run "make" to see every command.
+
+GO       := go
+BIN      := bin
+FUZZTIME ?= 5s
+BENCH    ?= .
+PKG      ?= ./...
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test check-go vet staticcheck house unit race fuzz bench sim clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: check-go ## Build bin/perdure and bin/sim (the first time takes minutes: packages are named as they are compiled)
+	CGO_ENABLED=0 $(GO) build -v -trimpath -o $(BIN)/perdure ./cmd/server
+	$(if $(wildcard cmd/sim/*.go),CGO_ENABLED=0 $(GO) build -v -trimpath -o $(BIN)/sim ./cmd/sim)
+
+run: build ## Build and run a server on 127.0.0.1:7233 with its data in perdure-data
+	$(BIN)/perdure serve
+
+test: build vet staticcheck unit race fuzz sim ## Check everything, as CI does
+
+vet: check-go ## Look for mistakes with go vet
+	$(GO) vet ./...
+
+staticcheck: check-go ## Look for mistakes with staticcheck
+	$(GO) tool staticcheck ./...
+
+house: check-go ## Check the rules of the house (purity of core, imports, order of maps)
+	$(GO) test -count=1 ./house
+
+unit: check-go ## Run all tests; PKG=./core/run for one package
+	$(GO) test $(PKG)
+
+race: check-go ## Run the tests of the adapters and commands under the race detector
+	$(GO) test -race ./adapters/... ./cmd/...
+
+fuzz: check-go ## Run every fuzz target for FUZZTIME=5s each; PKG=./core/token for one package
+	@$(GO) test -list '^Fuzz' $(PKG) | awk '/^Fuzz/ { names = names " " $$1 } /^ok/ { n = split(names, a, " "); for (i = 1; i <= n; i++) print $$2, a[i]; names = "" }' | \
+	while read -r package target; do \
+		echo "fuzz $$package $$target"; \
+		$(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) "$$package" || exit 1; \
+	done
+
+bench: check-go ## Run benchmarks; BENCH=Hop PKG=./adapters/runtime for one
+	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem $(PKG)
+
+sim: build ## Simulate clusters under faults
+	$(if $(wildcard cmd/sim/*.go),$(BIN)/sim,@echo "there is no simulator yet")
+
+clean: ## Remove what was built
+	rm -rf $(BIN) build
+
+# One clear line if Go is missing or too old.
+check-go:
+	@want=$$(awk '$$1 == "go" { print $$2 }' go.mod); have=$$(cd / && GOTOOLCHAIN=local $(GO) env GOVERSION 2>/dev/null | sed 's/^go//; s/[^0-9.].*//'); \
+	if [ -z "$$have" ]; then echo "Go $$want or newer is needed, and there is no '$(GO)' on the PATH" >&2; exit 1; fi; \
+	if [ "$$(printf '%s\n' "$$want" "$$have" | sort -V | head -n 1)" != "$$want" ]; then echo "Go $$want or newer is needed, this is Go $$have" >&2; exit 1; fi
