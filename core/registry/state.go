@@ -1,0 +1,189 @@
+package registry
+
+import (
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"google.golang.org/protobuf/proto"
+
+	"perdure/core/port"
+	"perdure/core/registry/registrypb"
+	"perdure/core/store"
+)
+
+// format is the newest row format that this code reads and writes.
+const format = 1
+
+// All rows are in one partition: cluster, key/<id>, layout, namespace/<uuid>.
+const (
+	partition    = "registry"
+	keyCluster   = "cluster"
+	keyLayout    = "layout"
+	keyKeys      = "key/"
+	keyNamespace = "namespace/"
+)
+
+// state is the content of the rows. Its maps are looked up and, where order does not show, copied.
+type state struct {
+	cluster string
+	keys    []port.Key // by id
+	layout  *registrypb.Layout
+	byID    map[string]*namespace
+	byName  map[string]*namespace
+}
+
+// namespace is a row and what the others see of it. Both are frozen.
+type namespace struct {
+	row  *registrypb.Namespace
+	seen *port.Namespace
+}
+
+// load reads the rows. A registry that cannot be read cannot be guessed.
+func load(rows []store.Row) state {
+	s := state{layout: &registrypb.Layout{}}
+	for _, row := range rows {
+		if err := s.loadRow(row.Key.Key, row.Value); err != nil {
+			panic(fmt.Sprintf("registry: row %q cannot be read: %v", row.Key.Key, err))
+		}
+	}
+	slices.SortFunc(s.keys, func(a, b port.Key) int { return int(int64(a.ID) - int64(b.ID)) })
+	return s
+}
+
+func (s *state) loadRow(key string, value []byte) error {
+	kind, _, _ := strings.Cut(key, "/")
+	switch kind {
+	case keyCluster:
+		row := &registrypb.Cluster{}
+		err := decode(value, row)
+		s.cluster = row.Id
+		return err
+	case keyLayout:
+		s.layout = &registrypb.Layout{}
+		return decode(value, s.layout)
+	case "key":
+		row := &registrypb.Key{}
+		err := decode(value, row)
+		s.keys = append(s.keys, port.Key{ID: row.Id, Secret: row.Secret})
+		return err
+	case "namespace":
+		row := &registrypb.Namespace{}
+		err := decode(value, row)
+		s.set(row)
+		return err
+	}
+	return nil // of a newer server: not ours to touch
+}
+
+type formatted interface {
+	proto.Message
+	GetFormat() uint32
+}
+
+func decode(value []byte, row formatted) error {
+	if err := proto.Unmarshal(value, row); err != nil {
+		return err
+	}
+	if row.GetFormat() > format {
+		return fmt.Errorf("format %d is newer than this server's %d", row.GetFormat(), format)
+	}
+	return nil
+}
+
+func encode(row proto.Message) []byte {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(row)
+	if err != nil {
+		panic(fmt.Sprintf("registry: row cannot be encoded: %v", err))
+	}
+	return b
+}
+
+func (s *state) set(row *registrypb.Namespace) {
+	if s.byID == nil {
+		s.byID, s.byName = map[string]*namespace{}, map[string]*namespace{}
+	}
+	types := map[string]enumspb.IndexedValueType{}
+	for name, t := range row.SearchAttributes { // into a map: no order leaks
+		types[name] = enumspb.IndexedValueType(t)
+	}
+	n := &namespace{row: row, seen: &port.Namespace{
+		ID: row.Id, Name: row.Name, State: enumspb.NamespaceState(row.State), Description: row.Description, OwnerEmail: row.OwnerEmail,
+		Data: row.Data, Retention: time.Duration(row.Retention), SearchAttributes: types,
+	}}
+	s.byID[row.Id], s.byName[row.Name] = n, n
+}
+
+// snapshot copies the maps: the state changes on, a snapshot does not.
+func (s *state) snapshot(version uint64) *port.Snapshot {
+	out := &port.Snapshot{
+		Version: version, Cluster: s.cluster, Keys: slices.Clone(s.keys), LayoutID: s.layout.Generation,
+		ByName: make(map[string]*port.Namespace, len(s.byName)), ByID: make(map[string]*port.Namespace, len(s.byID)),
+	}
+	for name, n := range s.byName { // into maps: no order leaks
+		out.ByName[name], out.ByID[n.seen.ID] = n.seen, n.seen
+	}
+	for _, shard := range s.layout.Shards {
+		out.Layout = append(out.Layout, port.ShardRange{Shard: store.ShardID(shard.Id), Strips: store.Strips{From: uint16(shard.From), To: uint16(shard.To)}})
+	}
+	return out
+}
+
+// sorted lists the namespaces by name.
+func (s *state) sorted() []*namespace {
+	all := make([]*namespace, 0, len(s.byName))
+	for _, n := range s.byName {
+		all = append(all, n)
+	}
+	slices.SortFunc(all, func(a, b *namespace) int { return strings.Compare(a.row.Name, b.row.Name) })
+	return all
+}
+
+// The put functions change memory and journal together.
+
+func (r *Registry) putCluster(row *registrypb.Cluster) {
+	row.Format = format
+	r.state.cluster = row.Id
+	r.put(keyCluster, row, true)
+}
+
+func (r *Registry) putKey(row *registrypb.Key) {
+	row.Format = format
+	r.state.keys = append(r.state.keys, port.Key{ID: row.Id, Secret: row.Secret})
+	r.put(keyKeys+strconv.FormatUint(uint64(row.Id), 10), row, true)
+}
+
+func (r *Registry) putLayout(row *registrypb.Layout) {
+	row.Format = format
+	r.state.layout = row
+	r.put(keyLayout, row, !row.Created)
+}
+
+func (r *Registry) putNamespace(row *registrypb.Namespace, fresh bool) {
+	row.Format = format
+	r.state.set(row)
+	r.put(keyNamespace+row.Id, row, fresh)
+}
+
+func (r *Registry) put(key string, row proto.Message, fresh bool) {
+	r.log.Put(store.Key{Table: store.Metadata, Partition: partition, Key: key}, encode(row), fresh)
+}
+
+// uuid writes 16 random bytes as a UUID of version 4.
+func uuid(b [16]byte) string {
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	text := make([]byte, 0, 36)
+	for i, end := range [...]int{4, 6, 8, 10, 16} {
+		if i > 0 {
+			text = append(text, '-')
+		}
+		start := [...]int{0, 4, 6, 8, 10}[i]
+		text = hex.AppendEncode(text, b[start:end])
+	}
+	return string(text)
+}
