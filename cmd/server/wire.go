@@ -1,12 +1,44 @@
 package main
 
 import (
-	"errors"
+	crand "crypto/rand"
+	"log/slog"
+	"math/rand/v2"
 
 	"perdure/adapters/config"
+	"perdure/adapters/store/sqlite"
+	"perdure/core/node"
+)
+
+// Shares of the memory limit. What is left is for requests under way, connections and the collector.
+const (
+	nodeShare  = 5  // a fifth for runs in memory and rows not yet flushed
+	storeShare = 64 // page caches of the database
 )
 
 // wire opens the store and makes the machines of a single node.
-func wire(*config.Settings) (*parts, error) {
-	return nil, errors.New("this build has no store and no node")
+func wire(s *config.Settings) (*parts, error) {
+	limit, _ := s.Memory()
+	db, err := sqlite.Open(s.Data, sqlite.Options{CacheBytes: int(limit) / storeShare, Logger: slog.Default()})
+	if err != nil {
+		return nil, err
+	}
+	n := node.New(node.Config{
+		Owner: s.GRPCAddr, Exclusive: db.Exclusive(), Rand: generator, MemoryBytes: int(limit) / nodeShare,
+	})
+	p := &parts{store: db, frontend: n.Frontend, node: n.Machines[0].Address.Node}
+	for _, m := range n.Machines {
+		p.machines = append(p.machines, machine{m.Address, m.Machine})
+	}
+	return p, nil
+}
+
+// generator makes a machine's own source of randomness, which nobody can guess:
+// the keys of task tokens come from one.
+func generator(string) func() uint64 {
+	var seed [32]byte
+	if _, err := crand.Read(seed[:]); err != nil {
+		panic("no randomness from the operating system: " + err.Error())
+	}
+	return rand.NewChaCha8(seed).Uint64
 }

@@ -64,7 +64,7 @@ func (s *Shard) setCurrent(k port.RunKey) {
 	w := s.cache.workflow(k)
 	fresh := w.known && w.current == ""
 	w.known, w.current = true, k.RunID
-	row, err := proto.Marshal(&runpb.Current{Format: run.Format, RunId: k.RunID})
+	row, err := proto.MarshalOptions{Deterministic: true}.Marshal(&runpb.Current{Format: run.Format, RunId: k.RunID})
 	if err != nil {
 		panic("shard: a pointer row cannot be encoded: " + err.Error())
 	}
