@@ -127,8 +127,9 @@ func TestRequestReachesItsMachineWithItsCaller(t *testing.T) {
 	if d := got.Deadline.Sub(deadline); d > time.Minute || d < -time.Minute {
 		t.Errorf("deadline is %v off", d)
 	}
-	if !regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(got.NewID()) || got.NewID() == got.NewID() {
-		t.Errorf("id %s", got.NewID())
+	id, another := got.NewID(), got.NewID()
+	if !regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(id) || id == another {
+		t.Errorf("ids %s, %s", id, another)
 	}
 }
 
