@@ -300,7 +300,7 @@ func (r *Run) TokenByID(id string) (*port.Token, *port.Refusal) {
 	}
 	a, ok := r.ActivityByID(id)
 	if !ok {
-		return nil, port.Missing("cannot find pending activity with ActivityID %s, check workflow execution with Describe API", id)
+		return nil, port.Missing("cannot find pending activity with ActivityID %s, check workflow execution history for more details", id)
 	}
 	return r.ActivityToken(a), nil
 }
@@ -333,7 +333,7 @@ func (r *Run) CompleteActivity(env *Env, k *port.Token, result *commonpb.Payload
 	r.begin(env)
 	if a.StartedTime == 0 {
 		r.withdrawActivity(a)
-		a.StartedTime, a.Identity, a.RequestId = env.Now, "", env.NewID()
+		a.StartedTime, a.Identity = env.Now, identity
 	}
 	r.startedActivity(a)
 	e := r.newEvent(enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
@@ -421,7 +421,7 @@ func (r *Run) CancelActivityTask(env *Env, k *port.Token, details *commonpb.Payl
 		return nil, refused
 	}
 	if !a.CancelRequested {
-		return nil, port.Invalid("unable to get activity cancel requested event")
+		return nil, port.Invalid("unable to mark activity as canceled without activity being request canceled first")
 	}
 	r.begin(env)
 	r.startedActivity(a)

@@ -170,6 +170,9 @@ func (x *commander) planContinueAsNew(a *commandpb.ContinueAsNewWorkflowExecutio
 	if b := r.continueFields(a, n); b != nil {
 		return nil, b
 	}
+	if a.Initiator == enumspb.CONTINUE_AS_NEW_INITIATOR_UNSPECIFIED {
+		n.Initiator = enumspb.CONTINUE_AS_NEW_INITIATOR_WORKFLOW
+	}
 	if a.Initiator == enumspb.CONTINUE_AS_NEW_INITIATOR_RETRY {
 		n.Attempt = r.S.Attempt + 1
 	}

@@ -172,15 +172,13 @@ func (r *Run) leaveChildren() {
 	for _, id := range r.children.ids() {
 		c, _ := r.children.get(id)
 		switch {
-		case c.StartedId == 0 && r.initiatedNow(id) && !abandoned(c):
-			r.children.remove(id)
-			r.touch(rowChild, id)
-		case c.StartedId == 0:
+		case !c.Resolved && r.initiatedNow(id) && !abandoned(c):
+			r.forgetChild(id)
+		case c.StartedId == 0 && !c.Resolved:
 			// its start may be under way: the outcome decides (outcome.go)
 		case abandoned(c):
 			if !c.ConfirmOwed {
-				r.children.remove(id)
-				r.touch(rowChild, id)
+				r.forgetChild(id)
 			}
 		default:
 			r.closeChild(c)
@@ -190,8 +188,7 @@ func (r *Run) leaveChildren() {
 
 // closeChild owes a child its parent close policy.
 func (r *Run) closeChild(c *runpb.Child) {
-	r.children.remove(c.InitiatedId)
-	r.touch(rowChild, c.InitiatedId)
+	r.forgetChild(c.InitiatedId)
 	r.closes.put(c.InitiatedId, &runpb.ParentClose{InitiatedId: c.InitiatedId, Policy: c.ParentClosePolicy, NamespaceId: c.NamespaceId, WorkflowId: c.WorkflowId, RunId: c.RunId})
 	r.touchNew(rowClose, c.InitiatedId)
 	r.owe(oweClose, c.InitiatedId)

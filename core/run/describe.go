@@ -8,6 +8,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	failurepb "go.temporal.io/api/failure/v1"
 	sdkpb "go.temporal.io/api/sdk/v1"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	ws "go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -146,7 +147,7 @@ func (r *Run) pendingActivity(env *Env, a *runpb.Activity) *workflowpb.PendingAc
 
 func (r *Run) activityOptions(a *runpb.Activity) *activitypb.ActivityOptions {
 	o := &activitypb.ActivityOptions{
-		TaskQueue:              normalQueue(a.Queue),
+		TaskQueue:              &taskqueuepb.TaskQueue{Name: a.Queue, NormalName: a.Queue},
 		ScheduleToCloseTimeout: durationpb.New(nanoseconds(a.ScheduleToClose)), ScheduleToStartTimeout: durationpb.New(nanoseconds(a.ScheduleToStart)),
 		StartToCloseTimeout: durationpb.New(nanoseconds(a.StartToClose)), HeartbeatTimeout: durationpb.New(nanoseconds(a.Heartbeat)),
 		RetryPolicy: RetryPolicyOf(a.Retry),

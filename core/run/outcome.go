@@ -50,8 +50,7 @@ func (r *Run) childAnswered(env *Env, id int64, res *Result) *Changes {
 }
 
 func (r *Run) childFailed(c *runpb.Child, cause enumspb.StartChildWorkflowExecutionFailedCause) {
-	r.children.remove(c.InitiatedId)
-	r.touch(rowChild, c.InitiatedId)
+	r.forgetChild(c.InitiatedId)
 	if r.Closed() {
 		return
 	}
@@ -82,6 +81,14 @@ func (r *Run) confirmChild(c *runpb.Child) {
 	r.owe(oweConfirm, c.InitiatedId)
 }
 
+// forgetChild drops a child and what is still owed to it.
+func (r *Run) forgetChild(id int64) {
+	r.paid(oweChild, id)
+	r.paid(oweConfirm, id)
+	r.children.remove(id)
+	r.touch(rowChild, id)
+}
+
 // fixChildren notes the started event ids that a flush has given.
 func (r *Run) fixChildren(started map[int64]int64) {
 	if len(started) == 0 || r.children.len() == 0 {
@@ -108,10 +115,10 @@ func (r *Run) childConfirmed(env *Env, id int64) *Changes {
 	r.begin(env)
 	r.paid(oweConfirm, id)
 	c.ConfirmOwed = false
-	if r.Closed() { // an abandoned child: nothing is owed to it any more
-		r.children.remove(id)
-	}
 	r.touch(rowChild, id)
+	if r.Closed() { // an abandoned child: nothing is owed to it any more
+		r.forgetChild(id)
+	}
 	return r.commit()
 }
 
@@ -225,14 +232,10 @@ func (r *Run) ChildClosed(env *Env, initiatedID int64, b *ChildClosedBody) *Chan
 	}
 	r.begin(env)
 	if !c.Resolved { // it ended before the answer to its start arrived
-		r.paid(oweChild, initiatedID)
 		r.childStarted(c)
-		c.ConfirmOwed = false
 	}
-	r.paid(oweConfirm, initiatedID)
 	r.later(r.childEnd(c, b), true)
-	r.children.remove(initiatedID)
-	r.touch(rowChild, initiatedID)
+	r.forgetChild(initiatedID)
 	return r.commit()
 }
 

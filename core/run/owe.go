@@ -200,7 +200,7 @@ func (r *Run) signalMessage(m *port.Message, x *runpb.External) {
 	m.To = port.RunKey{NamespaceID: x.NamespaceId, WorkflowID: i.WorkflowExecution.GetWorkflowId(), RunID: i.WorkflowExecution.GetRunId()}
 	m.Key = x.RequestId
 	m.Body = &SignalBody{ChildOnly: i.ChildWorkflowOnly, Signal: &Signal{
-		Name: i.SignalName, Input: i.Input, Header: i.Header, Identity: serverIdentity, RequestID: x.RequestId, External: r.Execution(),
+		Name: i.SignalName, Input: i.Input, Header: i.Header, Identity: serverIdentity, RequestID: x.RequestId, Key: x.RequestId, External: r.Execution(),
 	}}
 }
 

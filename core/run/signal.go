@@ -17,7 +17,8 @@ type Signal struct {
 	Input     *commonpb.Payloads
 	Header    *commonpb.Header
 	Identity  string
-	RequestID string
+	RequestID string // as the sender gave it
+	Key       string // by which a repetition is recognised; the request id, or one made for it
 	Links     []*commonpb.Link
 	External  *commonpb.WorkflowExecution // the run that sent it
 }
@@ -30,7 +31,7 @@ func (r *Run) SignalTwice(requestID string) bool {
 
 // Signal records a signal. No changes: it was recorded before.
 func (r *Run) Signal(env *Env, s *Signal) (*Changes, *port.Refusal) {
-	if r.SignalTwice(s.RequestID) {
+	if r.SignalTwice(s.Key) {
 		return nil, nil
 	}
 	if r.Closed() {
@@ -56,8 +57,8 @@ func (r *Run) signaled(s *Signal) {
 	r.later(e, true)
 	r.S.Signals++
 	r.S.AwaitsParent = false // a signal does not wait for the parent
-	if s.RequestID != "" {
-		r.remember(&runpb.RequestID{Id: s.RequestID, EventType: int32(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)})
+	if s.Key != "" {
+		r.remember(&runpb.RequestID{Id: s.Key, EventType: int32(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)})
 	}
 }
 
@@ -117,7 +118,7 @@ func (r *Run) RequestCancel(env *Env, c *Cancel) *Changes {
 
 // SignalNow is the signal half of SignalWithStart on a running run: it ends the first backoff.
 func (r *Run) SignalNow(env *Env, s *Signal) (*Changes, *port.Refusal) {
-	if r.SignalTwice(s.RequestID) {
+	if r.SignalTwice(s.Key) {
 		return nil, nil
 	}
 	if r.S.CloseRefused && r.taskRuns() {

@@ -111,7 +111,7 @@ func (s *Shard) signal(r *port.Request, req *workflowservice.SignalWorkflowExecu
 		return
 	}
 	c, refused := e.run.Signal(s.env(e.key.NamespaceID, e.key), &run.Signal{
-		Name: req.SignalName, Input: req.Input, Header: req.Header, Identity: req.Identity, RequestID: r.Key, Links: req.Links,
+		Name: req.SignalName, Input: req.Input, Header: req.Header, Identity: req.Identity, RequestID: req.RequestId, Key: r.Key, Links: req.Links,
 	})
 	if refused != nil {
 		s.refused(r, refused)

@@ -179,7 +179,7 @@ func (s *Shard) signalWithStart(r *port.Request, req *workflowservice.SignalWith
 	if !ok {
 		return
 	}
-	sig := &run.Signal{Name: req.SignalName, Input: req.SignalInput, Header: req.Header, Identity: req.Identity, RequestID: r.Key, Links: req.Links}
+	sig := &run.Signal{Name: req.SignalName, Input: req.SignalInput, Header: req.Header, Identity: req.Identity, RequestID: req.RequestId, Key: r.Key, Links: req.Links}
 	if old != nil && !old.run.Closed() {
 		if req.WorkflowIdConflictPolicy != enumspb.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING {
 			s.signalRunning(r, req, old, sig)
