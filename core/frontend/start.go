@@ -283,17 +283,17 @@ func (a *admission) startAttributes(sa **commonpb.SearchAttributes) *port.Refusa
 
 // callbacks refuses every callback but none: no address is configured that they may go to.
 func (a *admission) callbacks(list []*commonpb.Callback) *port.Refusal {
-	if n := a.limits().Callbacks; len(list) > n {
+	switch n := a.limits().Callbacks; {
+	case len(list) == 0:
+		return nil
+	case len(list) > n:
 		return port.Invalid("cannot attach more than %d callbacks to a workflow", n)
 	}
-	for _, c := range list {
-		nexus, ok := c.GetVariant().(*commonpb.Callback_Nexus_)
-		if !ok {
-			return port.Refuse(port.Unimplemented, "unknown callback variant: %T", c.GetVariant())
-		}
-		return port.Invalid("invalid url: url does not match any configured callback address: %s", nexus.Nexus.GetUrl())
+	nexus, ok := list[0].GetVariant().(*commonpb.Callback_Nexus_)
+	if !ok {
+		return port.Refuse(port.Unimplemented, "unknown callback variant: %T", list[0].GetVariant())
 	}
-	return nil
+	return port.Invalid("invalid url: url does not match any configured callback address: %s", nexus.Nexus.GetUrl())
 }
 
 func noTimeSkippingIf(asked bool) *port.Refusal {

@@ -152,10 +152,9 @@ func (r *Registry) secret() []byte {
 // creation is that of the shards of the layout.
 type creation struct {
 	pace
-	asked    []bool // calls under way, by place in the layout
-	done     []bool
-	left     int
-	underway int
+	asked []bool // calls under way, by place in the layout
+	done  []bool
+	left  int
 }
 
 // createShards asks for every shard that is not there yet.

@@ -3,6 +3,7 @@ package registry
 import (
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -108,7 +109,7 @@ func (s *state) set(row *registrypb.Namespace) {
 		s.byID, s.byName = map[string]*namespace{}, map[string]*namespace{}
 	}
 	types := map[string]enumspb.IndexedValueType{}
-	for name, t := range row.SearchAttributes { // into a map: no order leaks
+	for name, t := range row.SearchAttributes {
 		types[name] = enumspb.IndexedValueType(t)
 	}
 	n := &namespace{row: row, seen: &port.Namespace{
@@ -124,8 +125,11 @@ func (s *state) snapshot(version uint64) *port.Snapshot {
 		Version: version, Cluster: s.cluster, Keys: slices.Clone(s.keys), LayoutID: s.layout.Generation,
 		ByName: make(map[string]*port.Namespace, len(s.byName)), ByID: make(map[string]*port.Namespace, len(s.byID)),
 	}
-	for name, n := range s.byName { // into maps: no order leaks
-		out.ByName[name], out.ByID[n.seen.ID] = n.seen, n.seen
+	for name, n := range s.byName {
+		out.ByName[name] = n.seen
+	}
+	for id, n := range s.byID {
+		out.ByID[id] = n.seen
 	}
 	for _, shard := range s.layout.Shards {
 		out.Layout = append(out.Layout, port.ShardRange{Shard: store.ShardID(shard.Id), Strips: store.Strips{From: uint16(shard.From), To: uint16(shard.To)}})
@@ -136,10 +140,9 @@ func (s *state) snapshot(version uint64) *port.Snapshot {
 // sorted lists the namespaces by name.
 func (s *state) sorted() []*namespace {
 	all := make([]*namespace, 0, len(s.byName))
-	for _, n := range s.byName {
-		all = append(all, n)
+	for _, name := range slices.Sorted(maps.Keys(s.byName)) {
+		all = append(all, s.byName[name])
 	}
-	slices.SortFunc(all, func(a, b *namespace) int { return strings.Compare(a.row.Name, b.row.Name) })
 	return all
 }
 
