@@ -125,10 +125,15 @@ func stop(s *config.Settings, log *slog.Logger, r *runtime.Runtime, server *grpc
 	log.Info("stopped")
 }
 
+// heapShare of the memory limit is what the heap may grow to before Go collects it.
+const heapShare = 6
+
 func limitMemory(s *config.Settings) {
-	if limit, chosen := s.Memory(); chosen {
+	limit, chosen := s.Memory()
+	if chosen {
 		debug.SetMemoryLimit(int64(limit))
 	}
+	runtime.PaceCollector(int(limit) / heapShare)
 }
 
 // listen takes an address, or says in one line why it cannot.

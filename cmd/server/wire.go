@@ -4,6 +4,7 @@ import (
 	crand "crypto/rand"
 	"log/slog"
 	"math/rand/v2"
+	_ "time/tzdata" // cron schedules may name time zones that the machine does not know
 
 	"perdure/adapters/config"
 	"perdure/adapters/store/sqlite"
