@@ -6,6 +6,7 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"perdure/adapters/config"
@@ -20,8 +21,8 @@ func greet(out io.Writer, s *config.Settings, at net.Addr, unserved []string) er
 	var text strings.Builder
 	fmt.Fprintf(&text, "Perdure serves the Temporal API on %s, namespace %s.\n", at, strings.Join(s.Namespace, ", "))
 	fmt.Fprintf(&text, "Its data is in %s; Ctrl-C stops it, nothing acknowledged is lost.\n", folder)
-	fmt.Fprintf(&text, "Try in another terminal:\n")
-	fmt.Fprintf(&text, "  go run ./docs/quickstart           a worker and its first workflow\n")
+	fmt.Fprintf(&text, "Try in another terminal, from the repository's root, a worker and its first workflow:\n")
+	fmt.Fprintf(&text, "  cd docs/quickstart && go run .%s\n", quickstartFlags(s, at))
 	if _, err := exec.LookPath("temporal"); err == nil {
 		fmt.Fprintf(&text, "  temporal --address %s workflow show --workflow-id ID\n", at)
 	}
@@ -30,4 +31,15 @@ func greet(out io.Writer, s *config.Settings, at net.Addr, unserved []string) er
 	}
 	_, err = io.WriteString(out, text.String())
 	return err
+}
+
+// quickstartFlags are what the quickstart has to be told because it is not its default.
+func quickstartFlags(s *config.Settings, at net.Addr) (flags string) {
+	if at.String() != "127.0.0.1:7233" {
+		flags += " -address " + at.String()
+	}
+	if len(s.Namespace) > 0 && !slices.Contains(s.Namespace, "default") {
+		flags += " -namespace " + s.Namespace[0]
+	}
+	return flags
 }

@@ -118,7 +118,7 @@ func TestServeGreetsServesAndDrains(t *testing.T) {
 	if !x.drained || !x.closed || strings.Join(x.registered, " ") != "default other" {
 		t.Errorf("drained %v, store closed %v, registered %v", x.drained, x.closed, x.registered)
 	}
-	for _, want := range []string{"namespace default, other", s.Data, "quickstart", "Not served yet: updates"} {
+	for _, want := range []string{"namespace default, other", s.Data, "cd docs/quickstart && go run . -address " + address + "\n", "Not served yet: updates"} {
 		if !strings.Contains(g.text.String(), want) {
 			t.Errorf("greeting lacks %q:\n%s", want, g.text.String())
 		}
