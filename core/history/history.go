@@ -36,7 +36,7 @@ const (
 
 // AppendEvent encodes one event behind others of its batch.
 func AppendEvent(dst []byte, e *historypb.HistoryEvent) []byte {
-	opts := proto.MarshalOptions{UseCachedSize: true, Deterministic: true}
+	opts := proto.MarshalOptions{UseCachedSize: true, Deterministic: !ordered(e)} //ordered: a map of one entry has one order
 	n := proto.Size(e)
 	dst = protowire.AppendTag(dst, eventsField, protowire.BytesType)
 	dst = protowire.AppendVarint(dst, uint64(n))

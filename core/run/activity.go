@@ -52,7 +52,7 @@ func (x *commander) scheduleActivity(c *commandpb.Command) *badCommand {
 	act := plan.activity(r, e.EventId)
 	r.onUndo(func() { r.removeActivity(act) })
 	r.activities.put(act.ScheduledId, act)
-	r.inputs.put(act.ScheduledId, &runpb.ActivityInput{Input: encode(a.Input), Header: encode(a.Header)})
+	r.inputs.put(act.ScheduledId, &runpb.ActivityInput{Input: encodePayloads(a.Input), Header: encode(a.Header)})
 	r.indexActivity(act)
 	r.touchNew(rowActivity, act.ScheduledId)
 	r.touchNew(rowInput, act.ScheduledId)

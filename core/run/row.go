@@ -8,6 +8,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	"google.golang.org/protobuf/proto"
 
+	"perdure/core/history"
 	"perdure/core/run/runpb"
 )
 
@@ -112,6 +113,15 @@ func encode(m proto.Message) []byte {
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err != nil {
 		panic(fmt.Sprintf("run: a row cannot be encoded: %v", err))
+	}
+	return b
+}
+
+// encodePayloads is encode for the one message of the hot path that has maps.
+func encodePayloads(p *commonpb.Payloads) []byte {
+	b, err := proto.MarshalOptions{Deterministic: !history.Small(p)}.Marshal(p) //ordered: a map of one entry has one order
+	if err != nil {
+		panic(fmt.Sprintf("run: payloads cannot be encoded: %v", err))
 	}
 	return b
 }

@@ -127,6 +127,7 @@ func (s *Shard) handle(in port.Input) {
 	case port.Start:
 		return
 	case port.Alarmed:
+		s.armed = time.Time{}
 		return
 	case port.Drain:
 		s.drain()
@@ -260,13 +261,14 @@ func (s *Shard) drain() {
 	s.log.FlushNow()
 }
 
-// arm asks for the one alarm that is needed.
+// arm asks for the one alarm that is needed. One that is too early is left: it
+// does no harm, and most deadlines are gone before they are due.
 func (s *Shard) arm() {
 	at := s.log.NextAlarm()
 	at = earlier(at, s.due.next(s.time, s.now.Wall))
 	at = earlier(at, s.waits.next())
 	at = earlier(at, s.queries.next())
-	if !at.Equal(s.armed) {
+	if !at.IsZero() && (s.armed.IsZero() || at.Before(s.armed)) {
 		s.armed = at
 		s.out.Add(port.Alarm{At: at})
 	}
