@@ -73,7 +73,6 @@ type activityPlan struct {
 	toClose, toStart time.Duration
 	run, heartbeat   time.Duration
 	retry            *commonpb.RetryPolicy
-	priority         *commonpb.Priority
 	queue            *taskqueuepb.TaskQueue
 }
 
@@ -94,7 +93,6 @@ func (r *Run) planActivity(a *commandpb.ScheduleActivityTaskCommandAttributes) (
 		return nil, text
 	}
 	p.queue = &taskqueuepb.TaskQueue{Name: a.TaskQueue.GetName(), Kind: enumspb.TASK_QUEUE_KIND_NORMAL}
-	p.priority = mergePriority(r.priority(), a.Priority)
 	return p, ""
 }
 
@@ -154,8 +152,8 @@ func (p *activityPlan) activity(r *Run, id int64) *runpb.Activity {
 		ScheduleToClose: int64(p.toClose), ScheduleToStart: int64(p.toStart), StartToClose: int64(p.run), Heartbeat: int64(p.heartbeat),
 		Retry: retryOf(p.retry), Attempt: 1, FirstScheduledTime: r.tx.env.Now, ScheduledTime: r.tx.env.Now, Stamp: r.stamp(),
 	}
-	if p.priority != nil {
-		a.Priority = encode(p.priority)
+	if p.a.Priority != nil {
+		a.Priority = encode(p.a.Priority)
 	}
 	return a
 }
@@ -188,16 +186,17 @@ func (r *Run) priority() *commonpb.Priority {
 	return decode(r.S.Priority, &commonpb.Priority{})
 }
 
-func (r *Run) activityDispatch(a *runpb.Activity) Dispatch {
-	const middle = 3
-	prio := int32(middle)
-	if len(a.Priority) > 0 {
-		if k := decode(a.Priority, &commonpb.Priority{}).PriorityKey; k > 0 {
-			prio = k
-		}
+// ActivityPriority is the activity's own priority over that of the workflow.
+func (r *Run) ActivityPriority(a *runpb.Activity) *commonpb.Priority {
+	if len(a.Priority) == 0 {
+		return r.priority()
 	}
+	return mergePriority(r.priority(), decode(a.Priority, &commonpb.Priority{}))
+}
+
+func (r *Run) activityDispatch(a *runpb.Activity) Dispatch {
 	return Dispatch{Kind: port.ActivityTask, Queue: port.QueueKey{NamespaceID: r.S.NamespaceId, Name: a.Queue, Type: port.ActivityQueue},
-		ID: a.ScheduledId, Attempt: a.Attempt, Stamp: a.Stamp, Priority: prio, Time: a.ScheduledTime}
+		ID: a.ScheduledId, Attempt: a.Attempt, Stamp: a.Stamp, Priority: queuePriority(r.ActivityPriority(a)), Time: a.ScheduledTime}
 }
 
 func (r *Run) withdrawActivity(a *runpb.Activity) {
@@ -252,7 +251,6 @@ func (r *Run) StartActivity(env *Env, scheduledID int64, stamp uint64, by Starte
 func (r *Run) startAttempt(a *runpb.Activity, by Starter) {
 	a.StartedTime, a.Identity, a.RequestId, a.Nonce = r.tx.env.Now, by.Identity, by.RequestID, r.tx.env.Rand()
 	a.LastIdentity = by.Identity
-	a.HeartbeatTime = 0
 	r.touch(rowActivity, a.ScheduledId)
 	r.watch(watchActivity, a.ScheduledId)
 }
@@ -366,7 +364,7 @@ func (r *Run) FailActivity(env *Env, k *port.Token, f *failurepb.Failure, detail
 	}
 	r.begin(env)
 	if details != nil {
-		a.HeartbeatDetails = encode(details)
+		a.HeartbeatDetails, a.HeartbeatTime = encode(details), env.Now
 	}
 	if state := r.retryActivity(a, f); state != enumspb.RETRY_STATE_IN_PROGRESS {
 		r.startedActivity(a)
@@ -396,7 +394,10 @@ func (r *Run) retryActivity(a *runpb.Activity, f *failurepb.Failure) enumspb.Ret
 	r.withdrawActivity(a)
 	a.Attempt++
 	a.LastIdentity, a.LastAttemptCompleteTime = a.Identity, now
-	a.StartedTime, a.Identity, a.RequestId, a.Nonce, a.HeartbeatTime = 0, "", "", 0, 0
+	if f.GetTimeoutFailureInfo() != nil {
+		a.LastAttemptCompleteTime = 0 // it was never completed
+	}
+	a.StartedTime, a.Identity, a.RequestId, a.Nonce = 0, "", "", 0
 	a.ScheduledTime = now + delay
 	a.LastFailure = encode(r.cutFailure(f))
 	a.Stamp = r.stamp()
@@ -411,7 +412,9 @@ func (r *Run) cutFailure(f *failurepb.Failure) *failurepb.Failure {
 	if proto.Size(f) <= l.ActivityFailure {
 		return f
 	}
-	return truncateFailure(f, l.ActivityFailureCut)
+	short := validate.ServerFailure(validate.FailureTooLarge, false)
+	short.Cause = validate.CutFailure(f, l.ActivityFailureCut)
+	return short
 }
 
 // CancelActivityTask is the worker's word that it stopped because it was asked to.
@@ -566,9 +569,10 @@ func (r *Run) activityTime(a *runpb.Activity) {
 	r.timeoutActivity(a, kind)
 }
 
-// timeoutActivity retries the attempt or ends the activity.
+// timeoutActivity retries the attempt or ends the activity. Only its end tells of
+// heartbeats and earlier failures: an attempt gets the details by themselves.
 func (r *Run) timeoutActivity(a *runpb.Activity, kind enumspb.TimeoutType) {
-	f := r.timeoutFailure(a, kind)
+	f := timeoutFailure("activity "+kind.String()+" timeout", kind)
 	state := enumspb.RETRY_STATE_TIMEOUT
 	if kind == enumspb.TIMEOUT_TYPE_START_TO_CLOSE || kind == enumspb.TIMEOUT_TYPE_HEARTBEAT {
 		if state = r.retryActivity(a, f); state == enumspb.RETRY_STATE_IN_PROGRESS {
@@ -579,7 +583,13 @@ func (r *Run) timeoutActivity(a *runpb.Activity, kind enumspb.TimeoutType) {
 		}
 	}
 	if kind == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE {
-		f = r.outOfTime(a, f)
+		f = timeoutFailure("Not enough time to schedule next retry before activity ScheduleToClose timeout, giving up retrying", kind)
+	}
+	if len(a.HeartbeatDetails) > 0 {
+		f.GetTimeoutFailureInfo().LastHeartbeatDetails = decode(a.HeartbeatDetails, &commonpb.Payloads{})
+	}
+	if len(a.LastFailure) > 0 {
+		f.Cause = decode(a.LastFailure, &failurepb.Failure{})
 	}
 	if a.StartedTime != 0 {
 		r.startedActivity(a)
@@ -591,27 +601,9 @@ func (r *Run) timeoutActivity(a *runpb.Activity, kind enumspb.TimeoutType) {
 	r.endActivity(a, e)
 }
 
-func (r *Run) timeoutFailure(a *runpb.Activity, kind enumspb.TimeoutType) *failurepb.Failure {
-	info := &failurepb.TimeoutFailureInfo{TimeoutType: kind}
-	if len(a.HeartbeatDetails) > 0 {
-		info.LastHeartbeatDetails = decode(a.HeartbeatDetails, &commonpb.Payloads{})
-	}
-	f := &failurepb.Failure{Message: "activity " + kind.String() + " timeout", Source: "Server", FailureInfo: &failurepb.Failure_TimeoutFailureInfo{TimeoutFailureInfo: info}}
-	if len(a.LastFailure) > 0 {
-		f.Cause = decode(a.LastFailure, &failurepb.Failure{})
-	}
-	return f
-}
-
-// outOfTime is the failure of an activity that has no room for another attempt.
-func (r *Run) outOfTime(a *runpb.Activity, last *failurepb.Failure) *failurepb.Failure {
-	f := &failurepb.Failure{Message: "Not enough time to schedule next retry before activity ScheduleToClose timeout, giving up retrying", Source: "Server",
-		FailureInfo: &failurepb.Failure_TimeoutFailureInfo{TimeoutFailureInfo: &failurepb.TimeoutFailureInfo{TimeoutType: enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE}}}
-	if len(a.HeartbeatDetails) > 0 {
-		f.GetTimeoutFailureInfo().LastHeartbeatDetails = decode(a.HeartbeatDetails, &commonpb.Payloads{})
-	}
-	f.Cause = last
-	return f
+func timeoutFailure(message string, kind enumspb.TimeoutType) *failurepb.Failure {
+	return &failurepb.Failure{Message: message, Source: "Server",
+		FailureInfo: &failurepb.Failure_TimeoutFailureInfo{TimeoutFailureInfo: &failurepb.TimeoutFailureInfo{TimeoutType: kind}}}
 }
 
 func activityNames(l *validate.Limits, a *commandpb.ScheduleActivityTaskCommandAttributes) string {

@@ -48,7 +48,7 @@ func (r *Run) follow(n *successor) {
 	r.tx.next, r.tx.nextDone = next, c
 }
 
-// resetPointsForNext carries the points on; those of this run end with its history.
+// resetPointsForNext carries the points on; those of this run end with its history, and it says so too.
 func (r *Run) resetPointsForNext() *workflowpb.ResetPoints {
 	if len(r.S.AutoResetPoints) == 0 {
 		return nil
@@ -59,6 +59,7 @@ func (r *Run) resetPointsForNext() *workflowpb.ResetPoints {
 			x.ExpireTime = timestamp(r.tx.env.Now + r.tx.env.Namespace.Retention.Nanoseconds())
 		}
 	}
+	r.S.AutoResetPoints = encode(p)
 	return p
 }
 
@@ -160,7 +161,7 @@ func (x *commander) planContinueAsNew(a *commandpb.ContinueAsNewWorkflowExecutio
 	if n.TaskQueue.GetName() == "" {
 		n.TaskQueue = normalQueue(r.S.TaskQueue)
 	} else if f := validate.QueueName(r.tx.env.Limits, n.TaskQueue.Name); f != nil {
-		return nil, bad(cause, "error validating ContinueAsNewWorkflowExecutionCommand TaskQueue: %s. WorkflowType=%s TaskQueue=%s", f.Message, n.WorkflowType.Name, a.TaskQueue)
+		return nil, bad(cause, "error validating ContinueAsNewWorkflowExecutionCommand TaskQueue: %s. WorkflowType=%s TaskQueue=%s", f.Message, n.WorkflowType.Name, queueText(a.TaskQueue))
 	} else {
 		n.TaskQueue = normalQueue(n.TaskQueue.Name)
 	}
@@ -187,7 +188,7 @@ func (x *commander) continueTimeouts(a *commandpb.ContinueAsNewWorkflowExecution
 		name string
 	}{{a.WorkflowRunTimeout, "WorkflowRunTimeout"}, {a.WorkflowTaskTimeout, "WorkflowTaskTimeout"}, {a.BackoffStartInterval, "BackoffStartInterval"}} {
 		if f := validate.Duration(d.v); f != nil {
-			return bad(cause, "Invalid %s on ContinueAsNewWorkflowExecutionCommand: %s. WorkflowType=%s TaskQueue=%s", d.name, f.Message, n.WorkflowType.Name, a.TaskQueue)
+			return bad(cause, "Invalid %s on ContinueAsNewWorkflowExecutionCommand: %s. WorkflowType=%s TaskQueue=%s", d.name, f.Message, n.WorkflowType.Name, queueText(a.TaskQueue))
 		}
 	}
 	run, task := validate.Capped(a.WorkflowRunTimeout), validate.Capped(a.WorkflowTaskTimeout)
@@ -213,7 +214,7 @@ func (r *Run) continueFields(a *commandpb.ContinueAsNewWorkflowExecutionCommandA
 	if a.RetryPolicy != nil {
 		n.RetryPolicy = validate.FilledRetryPolicy(a.RetryPolicy)
 		if f := validate.RetryPolicy(n.RetryPolicy); f != nil {
-			return bad(cause, "invalid WorkflowRetryPolicy on ContinueAsNewWorkflowExecutionCommand: %s. WorkflowType=%s TaskQueue=%s", f.Message, n.WorkflowType.Name, a.TaskQueue)
+			return bad(cause, "invalid WorkflowRetryPolicy on ContinueAsNewWorkflowExecutionCommand: %s. WorkflowType=%s TaskQueue=%s", f.Message, n.WorkflowType.Name, queueText(a.TaskQueue))
 		}
 	}
 	if a.SearchAttributes != nil {

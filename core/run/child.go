@@ -91,7 +91,7 @@ func (r *Run) planChild(a *commandpb.StartChildWorkflowExecutionCommandAttribute
 	queue := normalQueue(r.S.TaskQueue)
 	if a.TaskQueue.GetName() != "" {
 		if f := validate.QueueName(l, a.TaskQueue.Name); f != nil {
-			return nil, nil, bad(cause, "invalid TaskQueue on %s: %s. %s TaskQueue=%s", on, f.Message, where, a.TaskQueue)
+			return nil, nil, bad(cause, "invalid TaskQueue on %s: %s. %s TaskQueue=%s", on, f.Message, where, queueText(a.TaskQueue))
 		}
 		queue = normalQueue(a.TaskQueue.Name)
 	}

@@ -1,10 +1,13 @@
 package run
 
 import (
+	"fmt"
+
 	commandpb "go.temporal.io/api/command/v1"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	"google.golang.org/protobuf/proto"
 
 	"perdure/core/port"
@@ -77,6 +80,16 @@ func over(limit int, ms ...proto.Message) bool {
 		n += proto.Size(m)
 	}
 	return n > limit
+}
+
+// queueText is a task queue in the text of a failure. The text form of protobuf
+// changes with each build, and failures are recorded.
+func queueText(q *taskqueuepb.TaskQueue) string {
+	text := fmt.Sprintf("name:%q", q.GetName())
+	if k := q.GetKind(); k != enumspb.TASK_QUEUE_KIND_UNSPECIFIED {
+		text += "  kind:" + enumspb.TaskQueueKind_name[int32(k)]
+	}
+	return text
 }
 
 // Markers.

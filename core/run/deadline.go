@@ -32,7 +32,7 @@ func (d *deadlines) push(w watched) {
 	h := append(*d, w)
 	for i := len(h) - 1; i > 0; {
 		p := (i - 1) / 2
-		if h[p].at <= h[i].at {
+		if !h[i].before(h[p]) {
 			break
 		}
 		h[p], h[i] = h[i], h[p]
@@ -51,16 +51,28 @@ func (d *deadlines) pop() {
 		if c >= n {
 			break
 		}
-		if c+1 < n && h[c+1].at < h[c].at {
+		if c+1 < n && h[c+1].before(h[c]) {
 			c++
 		}
-		if h[i].at <= h[c].at {
+		if !h[c].before(h[i]) {
 			break
 		}
 		h[i], h[c] = h[c], h[i]
 		i = c
 	}
 	*d = h
+}
+
+// before orders what is due at one time by kind and by event id: timers of one
+// task fire in the order of their start.
+func (w watched) before(x watched) bool {
+	switch {
+	case w.at != x.at:
+		return w.at < x.at
+	case w.kind != x.kind:
+		return w.kind < x.kind
+	}
+	return w.id < x.id
 }
 
 // watch notes that the due time of something may have changed.

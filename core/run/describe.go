@@ -115,10 +115,9 @@ func (r *Run) pendingActivity(env *Env, a *runpb.Activity) *workflowpb.PendingAc
 	case a.StartedTime != 0:
 		p.State = enumspb.PENDING_ACTIVITY_STATE_STARTED
 	}
+	p.ScheduledTime = timestamp(a.ScheduledTime)
 	if a.StartedTime != 0 {
 		p.LastStartedTime = timestamp(a.StartedTime)
-	} else {
-		p.ScheduledTime = timestamp(a.ScheduledTime)
 	}
 	if a.ScheduleToClose > 0 {
 		p.ExpirationTime = timestamp(a.FirstScheduledTime + a.ScheduleToClose)
@@ -134,15 +133,24 @@ func (r *Run) pendingActivity(env *Env, a *runpb.Activity) *workflowpb.PendingAc
 	}
 	if a.LastAttemptCompleteTime != 0 {
 		p.LastAttemptCompleteTime = timestamp(a.LastAttemptCompleteTime)
-		if a.StartedTime == 0 && a.ScheduledTime > env.Now {
-			p.NextAttemptScheduleTime = timestamp(a.ScheduledTime)
-		}
-		p.CurrentRetryInterval = durationpb.New(timestamp(a.ScheduledTime).AsTime().Sub(timestamp(a.LastAttemptCompleteTime).AsTime()))
+	}
+	if a.StartedTime == 0 && a.ScheduledTime > env.Now && p.State == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED {
+		p.NextAttemptScheduleTime = timestamp(a.ScheduledTime)
+		p.CurrentRetryInterval = durationpb.New(nanoseconds(retryInterval(a)))
 	}
 	if len(a.Priority) > 0 {
 		p.Priority = decode(a.Priority, &commonpb.Priority{})
 	}
 	return p
+}
+
+// retryInterval is the backoff that an activity is in. After a timeout it is the
+// computed one: only a worker's answer names another, and leaves its time.
+func retryInterval(a *runpb.Activity) int64 {
+	if a.LastAttemptCompleteTime == 0 {
+		return computedDelay(a.Retry, a.Attempt-1)
+	}
+	return a.ScheduledTime - a.LastAttemptCompleteTime
 }
 
 func (r *Run) activityOptions(a *runpb.Activity) *activitypb.ActivityOptions {

@@ -3,11 +3,9 @@ package run
 import (
 	"fmt"
 	"math"
-	"unicode/utf8"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	failurepb "go.temporal.io/api/failure/v1"
-	"google.golang.org/protobuf/proto"
 
 	"perdure/core/run/runpb"
 	"perdure/core/validate"
@@ -84,40 +82,4 @@ func listed(name string, names []string) bool {
 
 func lengthText(what string, length, limit int) string {
 	return fmt.Sprintf("%s exceeds length limit. Length=%d Limit=%d", what, length, limit)
-}
-
-// truncateFailure keeps the shape of a failure and at most about limit bytes of it.
-func truncateFailure(f *failurepb.Failure, limit int) *failurepb.Failure {
-	out := &failurepb.Failure{Source: cut(f.Source, limit/4)}
-	limit -= len(out.Source)
-	out.Message = cut(f.Message, limit)
-	limit -= len(out.Message)
-	out.StackTrace = cut(f.StackTrace, limit)
-	limit -= len(out.StackTrace)
-	if info := f.GetApplicationFailureInfo(); info != nil {
-		keep := &failurepb.ApplicationFailureInfo{Type: info.Type, NonRetryable: info.NonRetryable}
-		if proto.Size(info) <= limit {
-			keep = info
-		}
-		out.FailureInfo = &failurepb.Failure_ApplicationFailureInfo{ApplicationFailureInfo: keep}
-		limit -= proto.Size(keep)
-	} else {
-		out.FailureInfo = f.FailureInfo
-	}
-	if f.Cause != nil && proto.Size(f.Cause) <= limit {
-		out.Cause = f.Cause
-	}
-	return out
-}
-
-// cut shortens to at most n bytes without breaking a character.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	n = max(n, 0)
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
 }

@@ -55,7 +55,9 @@ func (r *Run) start(env *Env, s *Spec) {
 		first = s.RunID
 	}
 	a.WorkflowId, a.FirstExecutionRunId, a.OriginalExecutionRunId = s.WorkflowID, first, s.RunID
-	a.FirstWorkflowTaskBackoff = duration(s.Backoff)
+	if s.Backoff > 0 || a.ContinuedExecutionRunId == "" {
+		a.FirstWorkflowTaskBackoff = duration(s.Backoff)
+	}
 	if a.Attempt == 0 {
 		a.Attempt = 1
 	}

@@ -351,13 +351,13 @@ func (r *Run) TaskUndelivered(env *Env, k *port.Token) (*Changes, bool) {
 	return r.commit(), true
 }
 
-func (r *Run) priorityKey() int32 {
+func (r *Run) priorityKey() int32 { return queuePriority(r.priority()) }
+
+// queuePriority is the level of a task in its queue.
+func queuePriority(p *commonpb.Priority) int32 {
 	const middle = 3
-	if len(r.S.Priority) == 0 {
-		return middle
-	}
-	if p := decode(r.S.Priority, &commonpb.Priority{}).PriorityKey; p > 0 {
-		return p
+	if k := p.GetPriorityKey(); k > 0 {
+		return k
 	}
 	return middle
 }

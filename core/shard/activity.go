@@ -46,9 +46,7 @@ func (s *Shard) activityAnswer(e *entry, a *runpb.Activity) *workflowservice.Pol
 	if len(a.HeartbeatDetails) > 0 {
 		m.HeartbeatDetails = decode(a.HeartbeatDetails, &commonpb.Payloads{})
 	}
-	if len(a.Priority) > 0 {
-		m.Priority = decode(a.Priority, &commonpb.Priority{})
-	}
+	m.Priority = e.run.ActivityPriority(a)
 	return m
 }
 

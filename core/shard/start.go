@@ -133,20 +133,20 @@ func alreadyRunning(e *entry) *port.Refusal {
 
 // reuse says whether the id of a closed run may be used again.
 func reuse(old *entry, p enumspb.WorkflowIdReusePolicy) *port.Refusal {
-	finished := func(how string) *port.Refusal {
-		return port.AlreadyStarted("Workflow execution already finished"+how+". WorkflowId: "+old.key.WorkflowID+", RunId: "+old.key.RunID+".",
+	finished := func(how, policy string) *port.Refusal {
+		return port.AlreadyStarted("Workflow execution already finished"+how+". WorkflowId: "+old.key.WorkflowID+", RunId: "+old.key.RunID+". Workflow Id reuse policy: "+policy+".",
 			old.run.S.StartRequestId, old.key.RunID, old.run.S.FirstRunId)
 	}
 	switch p {
 	case enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE:
-		return finished("")
+		return finished("", "reject duplicate workflow Id")
 	case enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY:
 		switch old.run.Status() {
 		case enumspb.WORKFLOW_EXECUTION_STATUS_FAILED, enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED,
 			enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
 			return nil
 		}
-		return finished(" successfully")
+		return finished(" successfully", "allow duplicate workflow Id if last run failed")
 	}
 	return nil
 }
