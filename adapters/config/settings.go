@@ -31,8 +31,9 @@ type Settings struct {
 const (
 	leastMemory   = 64 << 20
 	defaultMemory = 1 << 30
-	leastKept     = time.Hour
 	longestDrain  = 5 * time.Minute
+	// LeastRetention is the shortest time for which a namespace may keep closed workflows.
+	LeastRetention = time.Hour
 )
 
 // Validate refuses a wrong setting by its name.
@@ -50,7 +51,7 @@ func (s *Settings) Validate() error {
 		return fmt.Errorf("--data: name a folder")
 	case s.MemoryLimit != 0 && s.MemoryLimit < leastMemory:
 		return fmt.Errorf("--memory-limit: %v is too little, at least 64MiB are needed", s.MemoryLimit)
-	case s.Retention < leastKept:
+	case s.Retention < LeastRetention:
 		return fmt.Errorf("--retention: %v is too short, at least 1h is needed", s.Retention)
 	case s.DrainTimeout < 0 || s.DrainTimeout > longestDrain:
 		return fmt.Errorf("--drain-timeout: %v is not between 0s and 5m", s.DrainTimeout)
