@@ -50,8 +50,7 @@ func (h *handover) work(r *Runtime) {
 		if m == nil {
 			return
 		}
-		s.begin(r, nil)
-		s.steps = unlimited
+		s.begin(r, nil) // its steps are counted too: machines that keep each other busy must not keep a worker for ever
 		s.push(m)
 		s.run()
 	}

@@ -33,8 +33,8 @@ type Config struct {
 	Node  port.NodeID
 
 	Requests int // callers' inputs that may wait at one machine; default 4096
-	Steps    int // steps a goroutine that only passes by does for others before a worker takes over; default 64
-	Workers  int // goroutines that take such work over; default GOMAXPROCS
+	Steps    int // steps a goroutine does in one go before a worker takes over; default 64
+	Workers  int // goroutines that take work over; default GOMAXPROCS
 
 	Reads    int // store reads at once; default 8
 	Writes   int // blob writes at once; default 4

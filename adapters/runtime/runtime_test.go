@@ -344,6 +344,34 @@ func TestRequestsAreBoundedMessagesAreNot(t *testing.T) {
 	}
 }
 
+// TestEndlessWorkStarvesNobody hands two machines to the only worker: one that
+// is part of an endless chain of messages, and one that answers the call.
+func TestEndlessWorkStarvesNobody(t *testing.T) {
+	pass := func(to ...port.Address) step {
+		return func(_ port.Clock, in port.Input, out *port.Effects) {
+			switch in := in.(type) {
+			case *port.Request:
+				for _, a := range to {
+					out.Send(a, port.Gone{Call: in.Call})
+				}
+			case port.Gone:
+				out.Send(to[0], in)
+			}
+		}
+	}
+	answer := step(func(_ port.Clock, in port.Input, out *port.Effects) {
+		if g, ok := in.(port.Gone); ok {
+			out.Add(port.Reply{Call: g.Call, Refusal: port.Invalid("answered")})
+		}
+	})
+	r := start(t, Config{Steps: 1, Workers: 1}, map[port.Address]port.Machine{
+		shard(1): pass(shard(2), shard(4)), shard(2): pass(shard(3)), shard(3): pass(shard(2)), shard(4): answer,
+	})
+	if got := call(t, r, shard(1), nil); got != "answered" {
+		t.Fatal(got)
+	}
+}
+
 func TestAlarmRingsInItsTime(t *testing.T) {
 	rang := make(chan time.Time, 1)
 	var at time.Time

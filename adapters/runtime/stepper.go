@@ -32,9 +32,6 @@ var steppers = sync.Pool{New: func() any { return new(stepper) }}
 // stepsPerClock is how many steps of one machine share a reading of the clock.
 const stepsPerClock = 16
 
-// unlimited steps: for goroutines that have nothing else to do.
-const unlimited = 1 << 40
-
 func (s *stepper) begin(r *Runtime, l *lane) {
 	s.r, s.lane, s.yield = r, l, false
 	s.steps = r.config.Steps
