@@ -19,6 +19,7 @@ import (
 type Batch struct {
 	First, Last int64 // event ids
 	Events      []byte
+	row         []byte // the row value that ends with Events, if the batch was made here
 }
 
 const (
@@ -56,10 +57,15 @@ func Encode(events []*historypb.HistoryEvent) Batch {
 	if b.Last-b.First+1 != int64(len(events)) {
 		panic("history: event ids of a batch have gaps")
 	}
-	b.Events = make([]byte, 0, 160*len(events))
+	buf := make([]byte, rowHead, rowHead+160*len(events))
 	for _, e := range events {
-		b.Events = AppendEvent(b.Events, e)
+		buf = AppendEvent(buf, e)
 	}
+	b.Events = buf[rowHead:len(buf):len(buf)]
+	var room [rowHead]byte
+	head := appendRowHead(room[:0], b)
+	copy(buf[rowHead-len(head):], head)
+	b.row = buf[rowHead-len(head) : len(buf) : len(buf)]
 	return b
 }
 
@@ -127,21 +133,25 @@ func EventKey(id int64) string {
 	return string(k[:])
 }
 
+// rowHead is room for all that stands before the events in a row of one batch.
+const rowHead = 48
+
 // EncodeRow is the row value of one batch. Values concatenate into the row of several batches.
 func EncodeRow(b Batch) []byte {
-	n := protowire.SizeVarint(uint64(b.First)) + protowire.SizeVarint(uint64(b.Last)) + 2 +
-		1 + protowire.SizeBytes(len(b.Events))
-	dst := make([]byte, 0, n+8)
-	dst = protowire.AppendTag(dst, rowFormat, protowire.VarintType)
-	dst = protowire.AppendVarint(dst, format)
-	dst = protowire.AppendTag(dst, rowBatches, protowire.BytesType)
-	dst = protowire.AppendVarint(dst, uint64(n))
-	dst = protowire.AppendTag(dst, batchFirst, protowire.VarintType)
-	dst = protowire.AppendVarint(dst, uint64(b.First))
-	dst = protowire.AppendTag(dst, batchLast, protowire.VarintType)
-	dst = protowire.AppendVarint(dst, uint64(b.Last))
+	if b.row != nil {
+		return b.row
+	}
+	return append(appendRowHead(make([]byte, 0, rowHead+len(b.Events)), b), b.Events...)
+}
+
+func appendRowHead(dst []byte, b Batch) []byte {
+	n := 1 + protowire.SizeVarint(uint64(b.First)) + 1 + protowire.SizeVarint(uint64(b.Last)) + 1 + protowire.SizeBytes(len(b.Events))
+	dst = protowire.AppendVarint(protowire.AppendTag(dst, rowFormat, protowire.VarintType), format)
+	dst = protowire.AppendVarint(protowire.AppendTag(dst, rowBatches, protowire.BytesType), uint64(n))
+	dst = protowire.AppendVarint(protowire.AppendTag(dst, batchFirst, protowire.VarintType), uint64(b.First))
+	dst = protowire.AppendVarint(protowire.AppendTag(dst, batchLast, protowire.VarintType), uint64(b.Last))
 	dst = protowire.AppendTag(dst, batchEvents, protowire.BytesType)
-	return protowire.AppendBytes(dst, b.Events)
+	return protowire.AppendVarint(dst, uint64(len(b.Events)))
 }
 
 // DecodeRow gives the batches of a row; their Events share its memory.

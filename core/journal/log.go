@@ -120,6 +120,7 @@ type Log struct {
 	open      openRecord
 	taken     []byte // record seq while it is not durable, else nil
 	takenSize int
+	spare     []byte // buffer of an earlier record
 	handed    handed // what the committer has of this log
 	hold      int
 	announced bool // a Dirty is out, its TakeRecord has not come

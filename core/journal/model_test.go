@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -63,7 +64,7 @@ func (m *model) append(a store.Append) store.Outcome {
 		if a.Seq != s.last()+1 {
 			m.broke("owner %v appended %d after %d", a.Fence, a.Seq, s.last())
 		}
-		s.full = append(s.full, a.Record)
+		s.full = append(s.full, bytes.Clone(a.Record)) // a store copies what it is given
 	}
 	if a.Trim > s.last() {
 		m.broke("trim %d of %d records", a.Trim, s.last())

@@ -72,7 +72,7 @@ func (l *Log) take() {
 	for _, e := range l.open.entries {
 		size += 24 + len(e.part.id.Partition) + len(e.key) + len(e.value)
 	}
-	b := appendHead(make([]byte, 0, size), l.Time(l.last))
+	b := appendHead(l.buffer(size), l.Time(l.last))
 	for _, p := range l.open.tombs {
 		b = appendDeletedPartition(b, p.id)
 	}
@@ -83,6 +83,25 @@ func (l *Log) take() {
 	}
 	l.taken, l.takenSize = b, len(b)
 	l.seal()
+}
+
+// spareMost bounds the buffer that is kept for the next record.
+const spareMost = 1 << 20
+
+// reuse keeps the buffer of a record that the store is done with.
+func (l *Log) reuse(record []byte) {
+	if cap(record) <= spareMost {
+		l.spare = record[:0]
+	}
+}
+
+func (l *Log) buffer(size int) []byte {
+	b := l.spare
+	l.spare = nil
+	if cap(b) < size {
+		return make([]byte, 0, size)
+	}
+	return b
 }
 
 // seal ends the open record: it has a number now and what it names is journaled.
@@ -111,7 +130,9 @@ func (l *Log) appended(in port.Appended, out *port.Effects) Event {
 		l.proofs.prove(h.ticket)
 		ev := Event{}
 		if !h.trimOnly {
+			record := l.taken
 			ev = l.advance()
+			l.reuse(record)
 		}
 		l.letOut(out)
 		return ev

@@ -27,9 +27,10 @@ type entry struct {
 	loading bool
 	parked  []port.Input
 
-	seq  store.Seq // of the last record that changed it
-	size int
-	elem *list.Element
+	seq    store.Seq // of the last record that changed it
+	size   int
+	closed bool // in the list of closed runs
+	elem   *list.Element
 
 	// hist is a window of the history: consecutive batches, from histFrom on. It is
 	// whole up to the end if it holds the last event.
@@ -39,17 +40,36 @@ type entry struct {
 	reading  bool // a read of history is under way
 }
 
-// cache holds runs up to a budget in bytes, least recently used first out.
+// cache holds runs up to a budget in bytes, least recently used first out. Closed
+// runs are seldom asked for again: they get a small part of it, so that the
+// collector has less to walk over.
 type cache struct {
-	budget    int
-	size      int
-	workflows map[workflowKey]*workflow
-	runs      map[port.RunKey]*entry
-	order     *list.List // of *entry, front: used last
+	open, closed lru
+	workflows    map[workflowKey]*workflow
+	runs         map[port.RunKey]*entry
 }
 
+// lru is a list of runs with a budget of its own.
+type lru struct {
+	budget, size int
+	order        *list.List // of *entry, front: used last
+}
+
+// closedShare of the budget is for closed runs.
+const closedShare = 16
+
 func newCache(budget int) cache {
-	return cache{budget: budget, workflows: map[workflowKey]*workflow{}, runs: map[port.RunKey]*entry{}, order: list.New()}
+	return cache{
+		open: lru{budget: budget, order: list.New()}, closed: lru{budget: budget / closedShare, order: list.New()},
+		workflows: map[workflowKey]*workflow{}, runs: map[port.RunKey]*entry{},
+	}
+}
+
+func (c *cache) list(e *entry) *lru {
+	if e.closed {
+		return &c.closed
+	}
+	return &c.open
 }
 
 func (c *cache) workflow(k port.RunKey) *workflow {
@@ -68,15 +88,16 @@ func (c *cache) forgetWorkflow(k port.RunKey) {
 
 func (c *cache) add(e *entry) {
 	c.runs[e.key] = e
-	e.elem = c.order.PushFront(e)
+	e.elem = c.list(e).order.PushFront(e)
 }
 
-func (c *cache) used(e *entry) { c.order.MoveToFront(e.elem) }
+func (c *cache) used(e *entry) { c.list(e).order.MoveToFront(e.elem) }
 
 func (c *cache) remove(e *entry) {
 	delete(c.runs, e.key)
-	c.order.Remove(e.elem)
-	c.size -= e.size
+	l := c.list(e)
+	l.order.Remove(e.elem)
+	l.size -= e.size
 }
 
 // resize accounts for what the entry holds now.
@@ -85,14 +106,23 @@ func (c *cache) resize(e *entry) {
 	if e.run != nil {
 		n += e.run.Size()
 	}
-	c.size += n - e.size
+	if closed := e.run != nil && e.run.Closed(); closed != e.closed {
+		l := c.list(e)
+		l.order.Remove(e.elem)
+		l.size -= e.size
+		e.closed, e.size = closed, 0
+		e.elem = c.list(e).order.PushFront(e)
+	}
+	c.list(e).size += n - e.size
 	e.size = n
 }
 
 func (c *cache) eachParked(f func(port.Input)) {
-	for el := c.order.Front(); el != nil; el = el.Next() {
-		for _, in := range el.Value.(*entry).parked {
-			f(in)
+	for _, l := range []*lru{&c.open, &c.closed} {
+		for el := l.order.Front(); el != nil; el = el.Next() {
+			for _, in := range el.Value.(*entry).parked {
+				f(in)
+			}
 		}
 	}
 	for _, w := range c.workflows { //ordered: refusals of independent callers, only when the shard is lost
@@ -104,8 +134,13 @@ func (c *cache) eachParked(f func(port.Input)) {
 
 // trimMemory lets runs go that are not in use, oldest first.
 func (s *Shard) trimMemory() {
+	s.trim(&s.cache.closed)
+	s.trim(&s.cache.open)
+}
+
+func (s *Shard) trim(l *lru) {
 	c := &s.cache
-	for el := c.order.Back(); el != nil && c.size > c.budget; {
+	for el := l.order.Back(); el != nil && l.size > l.budget; {
 		e := el.Value.(*entry)
 		el = el.Prev()
 		if e.loading || e.reading || len(e.parked) > 0 || s.waits.has(e.key) || e.run != nil && e.run.Queries.Len() > 0 {

@@ -74,6 +74,9 @@ type Shard struct {
 	waits   waits
 	queries directQueries
 	armed   time.Time
+
+	transition run.Env     // see env
+	moving     port.RunKey // the run of the transition
 }
 
 // readDone handles the rows of one read.
@@ -88,6 +91,7 @@ func New(cfg Config) *Shard {
 		Nonce:      func() store.Nonce { return store.Nonce(cfg.Rand()) },
 		FlushBytes: cfg.FlushBytes, FlushAge: cfg.FlushAge, MaxBytes: cfg.UnflushedMax, Coalesce: history.Coalesce,
 	})
+	s.transition = s.newEnv()
 	s.forget()
 	return s
 }
@@ -281,16 +285,22 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// env is what a transition of a run gets.
+// env is what a transition of a run gets; it holds until the next call.
 func (s *Shard) env(namespaceID string, k port.RunKey) *run.Env {
 	ns := s.snapshot.ByID[namespaceID]
 	if ns == nil { // deleted meanwhile: its runs still end in good order
 		ns = &port.Namespace{ID: namespaceID, Retention: 24 * time.Hour}
 	}
-	return &run.Env{
-		Now: s.time, NewRunID: s.newRunID, NewID: s.newID, Rand: s.cfg.Rand, Namespace: ns, Limits: &s.cfg.Limits,
+	s.transition.Now, s.transition.Namespace, s.moving = s.time, ns, k
+	return &s.transition
+}
+
+// newEnv makes the environment that all transitions share.
+func (s *Shard) newEnv() run.Env {
+	return run.Env{
+		NewRunID: s.newRunID, NewID: s.newID, Rand: s.cfg.Rand, Limits: &s.cfg.Limits,
 		Lookup:  func(name string) *port.Namespace { return s.snapshot.ByName[name] },
-		Movable: func(at int64) bool { return s.log.Unflushed(deadlineKey(k, at)) },
+		Movable: func(at int64) bool { return s.log.Unflushed(deadlineKey(s.moving, at)) },
 	}
 }
 

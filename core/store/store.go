@@ -226,7 +226,7 @@ type Store interface {
 	Release(f Fence) error
 	// Open fences every earlier owner for good, then reads the tail.
 	Open(o Open) (Opened, error)
-	// Append makes records durable, each atomic and on its own; outcomes are in the order of the arguments.
+	// Append makes records durable, each atomic and on its own; a record is the caller's again once it is answered; outcomes are in the order of the arguments.
 	Append(batch []Append) []Outcome
 	// Write stores blob rows, durably, before an append names them. It may be repeated.
 	Write(rows []Row) error
