@@ -27,9 +27,11 @@ type Completion struct {
 	SDK            *sdkpb.WorkflowTaskCompletedMetadata
 	Metering       *commonpb.MeteringMetadata
 	Messages       int // update messages that came along
-	Answered       int // queries answered
 	Eager          bool
 }
+
+// Heartbeat reports whether the completion only asks for another task, because local activities run.
+func (c *Completion) Heartbeat() bool { return c.ForceNew && len(c.Commands) == 0 && c.Messages == 0 }
 
 // Completed is what became of it. Refusal and Changes may both be set: a bad
 // command is recorded and refused.
@@ -69,8 +71,7 @@ func (r *Run) CompleteTask(env *Env, k *port.Token, c *Completion) Completed {
 }
 
 func (r *Run) heartbeatExpired(env *Env, c *Completion) bool {
-	return c.ForceNew && len(c.Commands) == 0 && c.Messages == 0 &&
-		env.Now-r.S.Task.OriginalScheduledTime >= int64(heartbeatLimit)
+	return c.Heartbeat() && env.Now-r.S.Task.OriginalScheduledTime >= int64(heartbeatLimit)
 }
 
 // completedEvent writes the events of the task, those of a transient one included.
@@ -128,7 +129,7 @@ func (r *Run) finishCompletion(c *Completion, before *runpb.WorkflowTask, eager 
 			t.want = true
 		}
 		heartbeat := c.ForceNew
-		if heartbeat || len(r.Queries.buffered) > 0 && r.Queries.wantTask() {
+		if heartbeat {
 			t.force = true
 		}
 		r.settle()

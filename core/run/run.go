@@ -65,8 +65,6 @@ type Run struct {
 	// to LoadStart if the run was loaded without it.
 	started *historypb.WorkflowExecutionStartedEventAttributes
 
-	Queries Queries // soft state
-
 	owed      []owed
 	deadlines deadlines
 	stored    []byte // the run row as last encoded: what a thrown-away transition goes back to

@@ -143,7 +143,7 @@ func (s *Shard) trim(l *lru) {
 	for el := l.order.Back(); el != nil && l.size > l.budget; {
 		e := el.Value.(*entry)
 		el = el.Prev()
-		if e.loading || e.reading || len(e.parked) > 0 || s.waits.has(e.key) || e.run != nil && e.run.Queries.Len() > 0 {
+		if e.loading || e.reading || len(e.parked) > 0 || s.waits.has(e.key) {
 			continue
 		}
 		c.remove(e)

@@ -1,7 +1,7 @@
 package shard
 
 import (
-	"sort"
+	"slices"
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -13,48 +13,20 @@ import (
 	"perdure/core/port"
 	"perdure/core/run"
 	"perdure/core/token"
+	"perdure/core/validate"
 )
 
-// Queries. One that comes while a workflow task is pending waits for it
-// (run.Queries), so that it sees all that was there before it; else it goes to a
-// worker on its own, as a task that leaves no trace.
+// Queries. One that comes while a workflow task is pending waits for that task
+// or the next one, so that it sees all that happened before it (buffered); else
+// it goes to a worker alone, as a task that leaves no trace (direct): first to
+// the worker that has the run in its cache, then to any.
 
-// directQueries are those on their own way, by number.
-type directQueries struct {
-	byNumber map[int64]*directQuery
-	last     int64
-}
+// failedAttempts is the attempt of a workflow task from which on the run cannot
+// be asked: a worker that fails its tasks would fail the query too.
+const failedAttempts = 3
 
-type directQuery struct {
-	number int64
-	req    *port.Request
-	run    port.RunKey
-	task   port.Task
-	nonce  uint64
-	until  time.Time
-}
-
-func (d *directQueries) next() (at time.Time) {
-	for _, q := range d.byNumber { //ordered: the minimum does not depend on the order
-		at = earlier(at, q.until)
-	}
-	return at
-}
-
-func (d *directQueries) sorted() []*directQuery {
-	all := make([]*directQuery, 0, len(d.byNumber))
-	for _, q := range d.byNumber { //ordered: sorted below
-		all = append(all, q)
-	}
-	sort.Slice(all, func(i, j int) bool { return all[i].number < all[j].number })
-	return all
-}
-
-func (d *directQueries) each(f func(*directQuery)) {
-	for _, q := range d.sorted() {
-		f(q)
-	}
-}
+// stickyWait is how long a sticky worker has for a query if it did not say.
+const stickyWait = 10 * time.Second
 
 func (s *Shard) query(r *port.Request, req *workflowservice.QueryWorkflowRequest) {
 	e, ok := s.find(r)
@@ -66,22 +38,17 @@ func (s *Shard) query(r *port.Request, req *workflowservice.QueryWorkflowRequest
 		s.answer(r, &workflowservice.QueryWorkflowResponse{QueryRejected: &querypb.QueryRejected{Status: e.run.Status()}})
 		return
 	}
-	st := e.run.S
-	switch {
-	case e.run.Closed() && !st.FirstTaskDone:
-		s.refused(r, port.NotReady("workflow closed before first workflow task completed, cannot query"))
-	case e.run.Closed(), st.FirstTaskDone && st.Task == nil:
-		s.queryDirect(r, e)
-	case st.TaskAttempt >= 3:
-		s.refused(r, port.NotReady("cannot query workflow: workflow task in failed state"))
-	case st.FirstTaskTime != 0 || st.AwaitsParent:
-		s.refused(r, port.NotReady("workflow has not started its first workflow task yet"))
-	case e.run.Queries.Len() >= s.cfg.Limits.BufferedQueries:
-		s.refused(r, port.Exhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW, enumspb.RESOURCE_EXHAUSTED_SCOPE_NAMESPACE, "consistent query buffer is full, cannot accept new consistent queries"))
-	default:
-		e.run.Queries.Add(r.Call, req.Query)
-		s.queries.waiting(r, e.key)
+	direct := asksDirectly(e.run)
+	if f := s.cannotAsk(r, e, direct); f != nil {
+		s.refused(r, f)
+		return
 	}
+	q := s.queries.add(r, e.key, s.newID())
+	if direct {
+		s.queryDirect(q, e)
+		return
+	}
+	s.queries.buffer(q)
 }
 
 func rejected(x *run.Run, c enumspb.QueryRejectCondition) bool {
@@ -94,74 +61,112 @@ func rejected(x *run.Run, c enumspb.QueryRejectCondition) bool {
 	return false
 }
 
-// waiting remembers the request behind a buffered query: it may have to go directly later.
-func (d *directQueries) waiting(r *port.Request, k port.RunKey) { d.add(r, k) }
-
-func (d *directQueries) add(r *port.Request, k port.RunKey) *directQuery {
-	if d.byNumber == nil {
-		d.byNumber = map[int64]*directQuery{}
-	}
-	d.last++
-	q := &directQuery{number: d.last, req: r, run: k}
-	if !r.Deadline.IsZero() {
-		q.until = r.Deadline
-	}
-	d.byNumber[q.number] = q
-	return q
+// asksDirectly: nothing is pending that a query would have to wait for.
+func asksDirectly(x *run.Run) bool {
+	return x.S.FirstTaskDone && (x.Closed() || x.S.Task == nil)
 }
 
-func (d *directQueries) byCall(c port.Call) *directQuery {
-	for _, q := range d.byNumber { //ordered: a call has one query
-		if q.req.Call == c {
-			return q
-		}
+// cannotAsk says why a query cannot even wait.
+func (s *Shard) cannotAsk(r *port.Request, e *entry, direct bool) *port.Refusal {
+	st := e.run.S
+	switch {
+	case s.draining:
+		return moved()
+	case direct:
+		return nil
+	case e.run.Closed():
+		return closedUnseen()
+	case st.FirstTaskTime != 0 && !r.Deadline.IsZero() && s.wallOf(st.FirstTaskTime).After(r.Deadline):
+		return port.NotReady("Workflow task is not scheduled yet.")
+	case st.TaskAttempt >= failedAttempts:
+		return port.NotReady("Unable to query workflow due to Workflow Task in failed state.")
+	case len(s.queries.buffered[e.key]) >= s.cfg.Limits.BufferedQueries:
+		return port.Busy("consistent query buffer is full, this may be caused by too many queries and workflow not able to process query fast enough")
 	}
 	return nil
 }
 
-// queryDirect sends a query to the sticky queue, or to the normal one.
-func (s *Shard) queryDirect(r *port.Request, e *entry) {
-	s.offerQuery(s.queries.add(r, e.key), e, e.run.S.StickyQueue)
+// closedUnseen: no worker ever completed a task of the run, so none can tell anything.
+func closedUnseen() *port.Refusal {
+	return port.NotReady("Workflow execution closed before WorkflowTaskStarted event")
 }
 
-func (s *Shard) offerQuery(q *directQuery, e *entry, sticky string) {
-	queue := port.QueueKey{NamespaceID: e.key.NamespaceID, Name: e.run.S.TaskQueue, Type: port.WorkflowQueue}
-	if sticky != "" {
-		queue.Name, queue.Normal = sticky, e.run.S.TaskQueue
+// wallOf is the wall time of a time of this shard.
+func (s *Shard) wallOf(at int64) time.Time { return s.now.Wall.Add(time.Duration(at - s.time)) }
+
+// queryDirect sends a query to the sticky queue of the run, or to its normal one.
+func (s *Shard) queryDirect(q *query, e *entry) {
+	if e.run.S.StickyQueue == "" {
+		s.queryNormal(q, e)
+		return
 	}
-	q.nonce = s.cfg.Rand()
-	q.task = port.Task{Shard: s.cfg.Self, Queue: queue, Run: e.key, Kind: port.QueryTask, ID: q.number, Stamp: q.nonce}
+	wait := time.Duration(e.run.S.StickyTimeout)
+	if wait <= 0 {
+		wait = stickyWait
+	}
+	s.queries.stick(q, s.now.Wall.Add(wait))
+	s.offerQuery(q, port.QueueKey{NamespaceID: e.key.NamespaceID, Name: e.run.S.StickyQueue, Type: port.WorkflowQueue, Normal: e.run.S.TaskQueue})
+}
+
+func (s *Shard) queryNormal(q *query, e *entry) {
+	s.queries.stick(q, time.Time{})
+	s.offerQuery(q, port.QueueKey{NamespaceID: e.key.NamespaceID, Name: e.run.S.TaskQueue, Type: port.WorkflowQueue})
+}
+
+func (s *Shard) offerQuery(q *query, queue port.QueueKey) {
+	q.task = port.Task{Shard: s.cfg.Self, Queue: queue, Run: q.run, Kind: port.QueryTask, ID: q.number, Stamp: s.cfg.Rand()}
 	s.out.Send(s.queueAddress(queue), port.Offer{Task: q.task, Expect: true})
+}
+
+// queryOf is the query that a task stands for; false if that task is over.
+func (s *Shard) queryOf(number int64, nonce uint64) (*query, bool) {
+	q := s.queries.byNumber[number]
+	return q, q != nil && !q.buffered && q.task.Stamp == nonce
 }
 
 // queryDeclined sends the query on to the normal queue, or gives up.
 func (s *Shard) queryDeclined(d *port.Declined) {
-	q := s.queries.byNumber[d.Task.ID]
-	if q == nil || q.nonce != d.Task.Stamp || !d.Dead {
-		return
+	q, ok := s.queryOf(d.Task.ID, d.Task.Stamp)
+	switch {
+	case !ok:
+	case d.Task.Queue.Sticky():
+		s.leaveSticky(q, d)
+	case d.Dead:
+		s.endQuery(q, port.Refuse(port.FailedPrecondition, "no poller seen for task queue recently, worker may be down"))
+	default:
+		s.endQuery(q, port.Exhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_SYSTEM_OVERLOADED, enumspb.RESOURCE_EXHAUSTED_SCOPE_NAMESPACE,
+			"too many queries wait for the workers of this task queue: add workers, or ask less often"))
 	}
+}
+
+// leaveSticky lets any worker answer. The run forgets a sticky worker that is dead.
+func (s *Shard) leaveSticky(q *query, d *port.Declined) {
 	e, ok := s.load(q.run, *d)
 	if !ok {
 		return
 	}
-	if e != nil && e.run != nil && d.Task.Queue.Sticky() {
-		s.offerQuery(q, e, "")
+	if e == nil || e.run == nil {
+		s.endQuery(q, noRun(q.run))
 		return
 	}
-	s.endQuery(q, port.Refuse(port.FailedPrecondition, "no poller seen for task queue recently, worker may be down"))
+	if d.Dead && !e.run.Closed() && e.run.S.StickyQueue == q.task.Queue.Name {
+		s.apply(e, e.run.ResetSticky(s.env(e.key.NamespaceID, e.key)))
+	}
+	s.queryNormal(q, e)
 }
 
-func (s *Shard) endQuery(q *directQuery, f *port.Refusal) {
-	delete(s.queries.byNumber, q.number)
+// endQuery forgets a query and, if it failed, tells who asked.
+func (s *Shard) endQuery(q *query, f *port.Refusal) {
+	s.queries.remove(q)
 	if f != nil {
-		s.replyNow(q.req.Call, f)
+		s.refused(q.req, f)
 	}
 }
 
 // queryTaken builds the query task for the poll.
 func (s *Shard) queryTaken(in *port.Taken) {
-	q := s.queries.byNumber[in.Task.ID]
-	if q == nil || q.nonce != in.Task.Stamp {
+	q, ok := s.queryOf(in.Task.ID, in.Task.Stamp)
+	if !ok {
 		s.untaken(in)
 		return
 	}
@@ -171,132 +176,166 @@ func (s *Shard) queryTaken(in *port.Taken) {
 	}
 	if e == nil || e.run == nil {
 		s.untaken(in)
+		s.endQuery(q, noRun(q.run))
 		return
 	}
 	var bs []history.Batch
-	if !in.Task.Queue.Sticky() {
+	if !in.Task.Queue.Sticky() { // a sticky worker knows the history
 		if bs, ok = s.window(e, 1, maxPage, *in); !ok {
 			return
 		}
 	}
-	k := &port.Token{Run: q.run, Kind: port.QueryTask, Query: uint64(q.number), Nonce: q.nonce}
-	m := &workflowservice.PollWorkflowTaskQueueResponse{
-		TaskToken:         token.AppendTask(nil, s.snapshot.Keys, k),
-		WorkflowExecution: executionOf(e.key), WorkflowType: &commonpb.WorkflowType{Name: e.run.S.WorkflowType},
-		PreviousStartedEventId: e.run.S.PreviousStartedId, Query: q.req.Body.(*workflowservice.QueryWorkflowRequest).Query,
-		WorkflowExecutionTaskQueue: queueMessage(e.run.S.TaskQueue),
-	}
-	fragments, after := upTo(bs, 1, e.run.LastEvent())
-	if !in.Task.Queue.Sticky() && after <= e.run.LastEvent() {
-		m.NextPageToken = token.AppendPage(nil, &port.PageToken{RunID: e.key.RunID, NextEventID: after, LastEventID: e.run.LastEvent()})
-	}
-	s.log.Reply(port.Reply{Call: in.Poll.Call, Body: &port.Answer{Message: m, Field: historyField, Fragments: fragments}, Token: k}, e.seq, s.out)
+	k := &port.Token{Run: q.run, Kind: port.QueryTask, Query: uint64(q.number), Nonce: q.task.Stamp}
+	s.log.Reply(port.Reply{Call: in.Poll.Call, Body: s.queryAnswer(e, q, k, bs), Token: k}, e.seq, s.out)
 }
 
-func (s *Shard) queryUndelivered(e *entry, k *port.Token) {
-	if q := s.queries.byNumber[int64(k.Query)]; q != nil && q.nonce == k.Nonce {
-		s.offerQuery(q, e, "")
+// queryAnswer is what a worker gets for a query that comes alone.
+func (s *Shard) queryAnswer(e *entry, q *query, k *port.Token, bs []history.Batch) *port.Answer {
+	m := &workflowservice.PollWorkflowTaskQueueResponse{
+		TaskToken:         token.AppendTask(nil, s.snapshot.Keys, k),
+		WorkflowExecution: executionOf(e.key), WorkflowType: &commonpb.WorkflowType{Name: e.run.S.WorkflowType}, Attempt: 1,
+		PreviousStartedEventId: e.run.S.PreviousStartedId, Query: queryBody(q),
+		WorkflowExecutionTaskQueue: queueMessage(e.run.S.TaskQueue),
+	}
+	last := e.run.LastEvent()
+	fragments, after := upTo(bs, 1, last)
+	if !q.task.Queue.Sticky() && after <= last {
+		m.NextPageToken = token.AppendPage(nil, &port.PageToken{RunID: e.key.RunID, NextEventID: after, LastEventID: last})
+	}
+	return &port.Answer{Message: m, Field: historyField, Fragments: fragments}
+}
+
+func queryBody(q *query) *querypb.WorkflowQuery {
+	return q.req.Body.(*workflowservice.QueryWorkflowRequest).Query
+}
+
+// queryUndelivered offers a query again whose worker had gone.
+func (s *Shard) queryUndelivered(k *port.Token) {
+	if q, ok := s.queryOf(int64(k.Query), k.Nonce); ok {
+		s.offerQuery(q, q.task.Queue)
 	}
 }
 
 // queryAnswered serves RespondQueryTaskCompleted.
 func (s *Shard) queryAnswered(r *port.Request, req *workflowservice.RespondQueryTaskCompletedRequest) {
-	q := s.queries.byNumber[int64(r.Token.Query)]
-	if q == nil || q.nonce != r.Token.Nonce {
+	q, ok := s.queryOf(int64(r.Token.Query), r.Token.Nonce)
+	if !ok {
 		s.refused(r, port.Missing("query task not found, or already expired"))
 		return
 	}
-	s.replyQuery(q.req, req.CompletedType, req.QueryResult, req.ErrorMessage, req)
-	s.endQuery(q, nil)
+	s.replyQuery(q, req.CompletedType, req.QueryResult, req.ErrorMessage, req)
 	s.answer(r, &workflowservice.RespondQueryTaskCompletedResponse{})
 }
 
-func (s *Shard) replyQuery(to *port.Request, kind enumspb.QueryResultType, result *commonpb.Payloads, message string, f failer) {
+// replyQuery tells who asked what the worker said.
+func (s *Shard) replyQuery(q *query, kind enumspb.QueryResultType, result *commonpb.Payloads, message string, f failer) {
+	s.queries.remove(q)
 	if kind == enumspb.QUERY_RESULT_TYPE_FAILED {
-		s.refused(to, port.QueryFailure(message, f.GetFailure()))
+		s.refused(q.req, port.QueryFailure(message, f.GetFailure()))
 		return
 	}
-	s.answer(to, &workflowservice.QueryWorkflowResponse{QueryResult: result})
+	s.answer(q.req, &workflowservice.QueryWorkflowResponse{QueryResult: result})
 }
 
-// takeQueries collects the answers that came with a completed task.
-func (s *Shard) takeQueries(e *entry, k *port.Token, results map[string]*querypb.WorkflowQueryResult) map[string]*querypb.WorkflowQueryResult {
-	return results
+// carried are the queries that the workflow task which starts now takes along.
+func (s *Shard) carried(k port.RunKey) map[string]*querypb.WorkflowQuery {
+	waiting := s.queries.buffered[k]
+	if len(waiting) == 0 {
+		return nil
+	}
+	out := make(map[string]*querypb.WorkflowQuery, len(waiting))
+	for _, q := range waiting {
+		out[q.id] = queryBody(q)
+	}
+	return out
 }
 
-// answerQueries answers the queries that the task carried. Those it left out go
-// with the next task, or directly.
-func (s *Shard) answerQueries(e *entry, results map[string]*querypb.WorkflowQueryResult, completed bool) {
-	if e.run == nil || e.run.Queries.Len() == 0 {
-		return
+// inTask is the answer to a query that a completed workflow task brought.
+type inTask struct {
+	query  *query
+	result *querypb.WorkflowQueryResult
+}
+
+// takeAnswered takes the queries out of the buffer that a completion answers.
+// They are told once its changes are made, as the answer may show them.
+func (s *Shard) takeAnswered(k port.RunKey, results map[string]*querypb.WorkflowQueryResult) (out []inTask) {
+	if len(results) == 0 {
+		return nil
 	}
-	if !completed {
-		e.run.Queries.Unsend()
-		return
+	for _, q := range slices.Clone(s.queries.buffered[k]) {
+		if x := results[q.id]; x != nil {
+			s.queries.unbuffer(q)
+			out = append(out, inTask{q, x})
+		}
 	}
-	ids := make([]string, 0, len(results))
-	for id := range results { //ordered: sorted below
-		ids = append(ids, id)
-	}
-	sort.Strings(ids)
-	for _, id := range ids {
-		x, ok := e.run.Queries.Take(id)
-		if !ok {
+	return out
+}
+
+func (s *Shard) replyInTask(answers []inTask) {
+	for _, a := range answers {
+		if f := validate.Blob(&s.cfg.Limits, a.result.GetAnswer()); f != nil {
+			s.endQuery(a.query, f)
 			continue
 		}
-		if q := s.queries.byCall(x.Call); q != nil {
-			s.replyQuery(q.req, results[id].ResultType, results[id].Answer, results[id].ErrorMessage, results[id])
-			s.endQuery(q, nil)
-		}
+		s.replyQuery(a.query, a.result.GetResultType(), a.result.GetAnswer(), a.result.GetErrorMessage(), a.result)
 	}
-	e.run.Queries.Unsend()
-	s.settleQueries(e)
 }
 
-// settleQueries sends buffered queries directly once no workflow task will carry them.
+// settleQueries sends buffered queries directly once no workflow task will carry
+// them: none followed the one they came with, or the run closed.
 func (s *Shard) settleQueries(e *entry) {
-	if e.run == nil || e.run.Queries.Len() == 0 || e.run.S.Task != nil {
+	waiting := s.queries.buffered[e.key]
+	if len(waiting) == 0 || e.run == nil || e.run.S.Task != nil && !e.run.Closed() {
 		return
 	}
-	for _, x := range e.run.Queries.TakeAll() {
-		q := s.queries.byCall(x.Call)
-		if q == nil {
-			continue
-		}
+	if !e.run.S.FirstTaskDone && !e.run.Closed() {
+		return // its first task is still to come
+	}
+	for _, q := range slices.Clone(waiting) {
 		if !e.run.S.FirstTaskDone {
-			s.endQuery(q, port.NotReady("workflow closed before first workflow task completed, cannot query"))
+			s.endQuery(q, closedUnseen())
 			continue
 		}
-		s.offerQuery(q, e, e.run.S.StickyQueue)
+		s.queries.unbuffer(q)
+		s.queryDirect(q, e)
 	}
 }
 
-// expireQueries ends queries whose callers' time is over.
+// expireQueries ends queries whose callers' time is over, and gives up sticky
+// workers that did not answer in theirs.
 func (s *Shard) expireQueries() {
-	for _, q := range s.queries.sorted() {
-		if q.until.IsZero() || q.until.After(s.now.Wall) {
+	for q, ok := s.queries.expired(s.now.Wall); ok; q, ok = s.queries.expired(s.now.Wall) {
+		s.withdrawQuery(q)
+		if !q.until.IsZero() && !q.until.After(s.now.Wall) {
+			s.endQuery(q, port.Refuse(port.DeadlineExceeded, "query timed out before a worker could process it"))
 			continue
 		}
-		s.dropQuery(q)
-		s.endQuery(q, port.Refuse(port.DeadlineExceeded, "query timed out before a worker could process it"))
+		s.queries.stick(q, time.Time{})
+		s.leaveSticky(q, &port.Declined{Task: q.task, Dead: true})
 	}
 }
 
-// dropQuery takes a query back from wherever it waits.
-func (s *Shard) dropQuery(q *directQuery) {
-	if q.nonce != 0 {
+// withdrawQuery takes a query back from the task queue it waits in.
+func (s *Shard) withdrawQuery(q *query) {
+	if q.task.Kind != 0 && !q.buffered {
 		s.out.Send(s.queueAddress(q.task.Queue), port.Withdrawn{Task: q.task})
-	}
-	if e := s.cache.runs[q.run]; e != nil && e.run != nil {
-		e.run.Queries.Forget(q.req.Call)
 	}
 }
 
 // gone forgets what a caller waited for.
 func (s *Shard) gone(c port.Call) {
 	s.waits.forget(c)
-	if q := s.queries.byCall(c); q != nil {
-		s.dropQuery(q)
+	if q := s.queries.byCall[c]; q != nil {
+		s.withdrawQuery(q)
 		s.endQuery(q, nil)
+	}
+}
+
+// refuseQueries tells all who asked to ask again: the answer will not come from here.
+func (s *Shard) refuseQueries() {
+	for _, q := range s.queries.all() {
+		s.withdrawQuery(q)
+		s.queries.remove(q)
+		s.replyNow(q.req.Call, moved())
 	}
 }

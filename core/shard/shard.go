@@ -72,7 +72,7 @@ type Shard struct {
 	due     dueIndex
 	queues  queueIndex
 	waits   waits
-	queries directQueries
+	queries queries
 	armed   time.Time
 
 	transition run.Env     // see env
@@ -104,7 +104,7 @@ func (s *Shard) forget() {
 	s.due = newDueIndex()
 	s.queues = newQueueIndex()
 	s.waits = waits{}
-	s.queries = directQueries{}
+	s.queries = newQueries(s.queries.last)
 }
 
 // Step handles one input.
@@ -216,7 +216,7 @@ func (s *Shard) logEvent(ev *journal.Event) {
 func (s *Shard) lose() {
 	s.cache.eachParked(func(in port.Input) { s.refuse(in) })
 	s.waits.each(func(r *port.Request) { s.refuse(r) })
-	s.queries.each(func(q *directQuery) { s.replyNow(q.req.Call, moved()) })
+	s.refuseQueries()
 	s.forget()
 }
 
@@ -262,6 +262,7 @@ func (s *Shard) drain() {
 	s.draining = true
 	s.waits.each(func(r *port.Request) { s.historyTimedOut(r) })
 	s.waits = waits{}
+	s.refuseQueries()
 	s.log.FlushNow()
 }
 

@@ -77,7 +77,7 @@ func (s *Shard) answerStarted(r *port.Request, req *workflowservice.StartWorkflo
 			return
 		}
 		const eagerTask = 2 // StartWorkflowExecutionResponse.eager_workflow_task
-		inner := s.taskAnswer(e, bs, "", nil)
+		inner := s.taskAnswer(e, bs, nil)
 		s.log.Reply(port.Reply{Call: r.Call, Body: &port.Answer{Message: res, Inner: inner, InnerField: eagerTask}, Token: e.run.Token()}, s.log.Seq(), s.out)
 		return
 	}

@@ -68,12 +68,12 @@ func (s *Shard) workflowTaken(e *entry, in *port.Taken) {
 	if bs, ok = e.batches(from, maxPage); !ok {
 		bs = nil // the start made the window too short: the worker reads from its first page token
 	}
-	s.log.Reply(port.Reply{Call: in.Poll.Call, Body: s.taskAnswer(e, bs, in.Task.Queue.Normal, e.run.Queries.Send()), Token: e.run.Token()}, at, s.out)
+	s.log.Reply(port.Reply{Call: in.Poll.Call, Body: s.taskAnswer(e, bs, s.carried(e.key)), Token: e.run.Token()}, at, s.out)
 }
 
 // taskAnswer is what a worker gets for the started workflow task: the first page
 // of the history and a token for the rest.
-func (s *Shard) taskAnswer(e *entry, bs []history.Batch, stickyNormal string, queries map[string]*querypb.WorkflowQuery) *port.Answer {
+func (s *Shard) taskAnswer(e *entry, bs []history.Batch, queries map[string]*querypb.WorkflowQuery) *port.Answer {
 	task := e.run.S.Task
 	m := &workflowservice.PollWorkflowTaskQueueResponse{
 		TaskToken:         token.AppendTask(nil, s.snapshot.Keys, e.run.Token()),
@@ -137,17 +137,18 @@ func (s *Shard) taskCompleted(r *port.Request, req *workflowservice.RespondWorkf
 		Identity: req.Identity, Commands: req.Commands, Sticky: req.StickyAttributes, ReturnNew: req.ReturnNewWorkflowTask, ForceNew: req.ForceCreateNewWorkflowTask,
 		BinaryChecksum: req.BinaryChecksum, SDK: req.SdkMetadata, Metering: req.MeteringMetadata, Messages: len(req.Messages), Eager: true, //nolint:staticcheck // old SDKs send the checksum
 	}
-	answered := s.takeQueries(e, r.Token, req.QueryResults)
 	done := e.run.CompleteTask(s.env(e.key.NamespaceID, e.key), r.Token, c)
+	var answers []inTask
+	if done.Refusal == nil && !c.Heartbeat() { // what a heartbeat answers may miss local activities that run on
+		answers = s.takeAnswered(e.key, req.QueryResults)
+	}
 	if done.Changes != nil {
-		at := e.seq
 		s.apply(e, done.Changes)
 		if f := done.Changes.Oversize; f != "" && done.Refusal == nil {
 			done.Refusal = port.Invalid("%s", f)
 		}
-		_ = at
 	}
-	s.answerQueries(e, answered, done.Refusal == nil)
+	s.replyInTask(answers)
 	if done.Refusal != nil {
 		s.refused(r, done.Refusal)
 		return
@@ -169,7 +170,7 @@ func (s *Shard) replyCompleted(r *port.Request, e *entry, done *run.Completed) {
 		from := e.run.S.PreviousStartedId + 1
 		bs, _ := e.batches(from, maxPage)
 		const workflowTask = 1 // RespondWorkflowTaskCompletedResponse.workflow_task
-		answer.Inner, answer.InnerField = s.taskAnswer(e, bs, "", e.run.Queries.Send()), workflowTask
+		answer.Inner, answer.InnerField = s.taskAnswer(e, bs, s.carried(e.key)), workflowTask
 		undelivered = e.run.Token()
 	}
 	s.log.Reply(port.Reply{Call: r.Call, Body: answer, Token: undelivered}, s.log.Seq(), s.out)
@@ -185,7 +186,6 @@ func (s *Shard) taskFailed(r *port.Request, req *workflowservice.RespondWorkflow
 		s.refused(r, f)
 		return
 	}
-	e.run.Queries.Unsend()
 	s.finish(r, e, c, &workflowservice.RespondWorkflowTaskFailedResponse{})
 }
 
@@ -193,6 +193,10 @@ func (s *Shard) taskFailed(r *port.Request, req *workflowservice.RespondWorkflow
 func (s *Shard) undelivered(r *port.Reply) {
 	k, ok := r.Token.(*port.Token)
 	if !ok {
+		return
+	}
+	if k.Kind == port.QueryTask {
+		s.queryUndelivered(k)
 		return
 	}
 	e, ok := s.load(k.Run, port.Undelivered{Reply: *r})
@@ -204,12 +208,8 @@ func (s *Shard) undelivered(r *port.Reply) {
 	switch k.Kind {
 	case port.WorkflowTask:
 		c, ok = e.run.TaskUndelivered(env, k)
-		e.run.Queries.Unsend()
 	case port.ActivityTask:
 		c, ok = e.run.ActivityUndelivered(env, k)
-	case port.QueryTask:
-		s.queryUndelivered(e, k)
-		return
 	}
 	if ok {
 		s.apply(e, c)
