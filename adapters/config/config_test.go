@@ -46,7 +46,7 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Settings{Data: "env", GRPCAddr: "h:3", DrainTimeout: 7 * time.Second, MemoryLimit: 2 << 30, Namespace: []string{"a", "b"}, LogFormat: "json", Retention: 72 * time.Hour}
+	want := Settings{Data: "env", GRPCAddr: "h:3", DrainTimeout: 7 * time.Second, MemoryLimit: 2 << 30, Namespace: []string{"a", "b"}, LogFormat: "json", Retention: 72 * time.Hour, MinRetention: 24 * time.Hour}
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %+v\nwant %+v", got, want)
 	}
@@ -70,6 +70,8 @@ func TestWrongSettingsAreRefusedByName(t *testing.T) {
 		{"--memory-limit=3", "--memory-limit"},
 		{"--memory-limit=3parsec", "--memory-limit"},
 		{"--retention=1m", "--retention"},
+		{"--min-retention=1s", "--min-retention"},
+		{"--min-retention=100h", "--retention"},
 		{"--drain-timeout=-1s", "--drain-timeout"},
 		{"--drain-timeout=soon", "--drain-timeout"},
 		{"--log-level=loud", "--log-level"},

@@ -20,7 +20,8 @@ type Settings struct {
 	GRPCAddr     string        `name:"grpc-addr" placeholder:"HOST:PORT" default:"127.0.0.1:7233" env:"PERDURE_GRPC_ADDR" help:"Where the API listens. Default: ${default}."`
 	DebugAddr    string        `placeholder:"HOST:PORT" env:"PERDURE_DEBUG_ADDR" help:"Where Go's profiles (/debug/pprof) can be read. Default: nowhere."`
 	Namespace    []string      `placeholder:"NAME" default:"default" env:"PERDURE_NAMESPACE" help:"Namespaces to register if they are missing, separated by commas. Default: ${default}."`
-	Retention    time.Duration `placeholder:"DURATION" default:"72h" env:"PERDURE_RETENTION" help:"How long closed workflows of those namespaces are kept, at least 1h. Default: ${default}."`
+	Retention    time.Duration `placeholder:"DURATION" default:"72h" env:"PERDURE_RETENTION" help:"How long closed workflows of those namespaces are kept, at least --min-retention. Default: ${default}."`
+	MinRetention time.Duration `placeholder:"DURATION" default:"24h" env:"PERDURE_MIN_RETENTION" help:"Shortest retention that a namespace may have, at least 1m. Default: ${default}."`
 	MemoryLimit  Bytes         `placeholder:"SIZE" default:"0" env:"PERDURE_MEMORY_LIMIT" help:"Memory the server may use, with a unit (MiB, GiB), at least 64MiB; caches get a part of it. Default: that of GOMEMLIMIT, else 1GiB."`
 	DrainTimeout time.Duration `placeholder:"DURATION" default:"5s" env:"PERDURE_DRAIN_TIMEOUT" help:"How long calls under way may take to end when the server is told to stop, 0s to 5m. Default: ${default}."`
 	LogLevel     slog.Level    `placeholder:"LEVEL" default:"info" env:"PERDURE_LOG_LEVEL" help:"Least important log lines to write: debug, info, warn or error. Default: ${default}."`
@@ -31,9 +32,8 @@ type Settings struct {
 const (
 	leastMemory   = 64 << 20
 	defaultMemory = 1 << 30
+	leastKept     = time.Minute
 	longestDrain  = 5 * time.Minute
-	// LeastRetention is the shortest time for which a namespace may keep closed workflows.
-	LeastRetention = time.Hour
 )
 
 // Validate refuses a wrong setting by its name.
@@ -51,8 +51,10 @@ func (s *Settings) Validate() error {
 		return fmt.Errorf("--data: name a folder")
 	case s.MemoryLimit != 0 && s.MemoryLimit < leastMemory:
 		return fmt.Errorf("--memory-limit: %v is too little, at least 64MiB are needed", s.MemoryLimit)
-	case s.Retention < LeastRetention:
-		return fmt.Errorf("--retention: %v is too short, at least 1h is needed", s.Retention)
+	case s.MinRetention < leastKept:
+		return fmt.Errorf("--min-retention: %v is too short, at least 1m is needed", s.MinRetention)
+	case s.Retention < s.MinRetention:
+		return fmt.Errorf("--retention: %v is less than --min-retention, %v", s.Retention, s.MinRetention)
 	case s.DrainTimeout < 0 || s.DrainTimeout > longestDrain:
 		return fmt.Errorf("--drain-timeout: %v is not between 0s and 5m", s.DrainTimeout)
 	}

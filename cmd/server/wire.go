@@ -25,7 +25,7 @@ func wire(s *config.Settings) (*parts, error) {
 		return nil, err
 	}
 	n := node.New(node.Config{
-		Owner: s.GRPCAddr, Exclusive: db.Exclusive(), Rand: generator, MemoryBytes: int(limit) / nodeShare, MinRetention: config.LeastRetention,
+		Owner: s.GRPCAddr, Exclusive: db.Exclusive(), Rand: generator, MemoryBytes: int(limit) / nodeShare, MinRetention: s.MinRetention,
 	})
 	p := &parts{store: db, frontend: n.Frontend, node: n.Machines[0].Address.Node}
 	for _, m := range n.Machines {

@@ -31,18 +31,9 @@ func (a *admission) describeNamespace(req *workflowservice.DescribeNamespaceRequ
 	case req.Namespace != "" && req.Id != "":
 		return Plan{}, port.Invalid("GetNamespace operation failed.  Both ID and Name specified in request.")
 	case req.Id != "" && !validate.UUID(req.Id):
-		return Plan{}, noUUID(req.Id)
+		return Plan{}, port.Invalid("Namespace id is not a UUID.")
 	}
 	return a.registry(req), nil
-}
-
-// noUUID words it as the peer's database layer does.
-func noUUID(id string) *port.Refusal {
-	switch len(id) {
-	case 32, 36, 38, 45:
-		return port.Refuse(port.Unknown, "invalid UUID format")
-	}
-	return port.Refuse(port.Unknown, "invalid UUID length: %d", len(id))
 }
 
 // searchAttributes are those of a namespace; the registry says what an empty name means.

@@ -274,7 +274,7 @@ func (a *admission) startAttributes(sa **commonpb.SearchAttributes) *port.Refusa
 		return nil
 	}
 	typed, r := validate.SearchAttributes(a.limits(), a.ns, *sa)
-	if r != nil {
+	if r := first(r, validate.AttributeSizes(a.limits(), *sa)); r != nil {
 		return r
 	}
 	*sa = validate.WithoutEmpty(typed)

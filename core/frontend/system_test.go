@@ -54,7 +54,7 @@ func TestNamespaceCallRules(t *testing.T) {
 		{"describe by id", &workflowservice.DescribeNamespaceRequest{Id: id}, "ok"},
 		{"describe by both", &workflowservice.DescribeNamespaceRequest{Namespace: "conform", Id: id}, "Invalid: GetNamespace operation failed.  Both ID and Name specified in request."},
 		{"describe neither", &workflowservice.DescribeNamespaceRequest{}, "Invalid: Namespace not set on request."},
-		{"describe id no UUID", &workflowservice.DescribeNamespaceRequest{Id: "x"}, "Unknown: invalid UUID length: 1"},
+		{"describe id no UUID", &workflowservice.DescribeNamespaceRequest{Id: "x"}, "Invalid: Namespace id is not a UUID."},
 		{"add search attributes", &operatorservice.AddSearchAttributesRequest{Namespace: "conform"}, "ok"},
 		{"add search attributes, unknown namespace", &operatorservice.AddSearchAttributesRequest{Namespace: "nowhere"}, "NotFound: Namespace nowhere is not found. [NamespaceNotFoundFailure]"},
 		{"list search attributes of all", &operatorservice.ListSearchAttributesRequest{}, "ok"},

@@ -11,6 +11,7 @@ import (
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"perdure/core/port"
 	"perdure/core/run/cron"
 	"perdure/core/validate"
 )
@@ -218,7 +219,7 @@ func (r *Run) continueFields(a *commandpb.ContinueAsNewWorkflowExecutionCommandA
 		}
 	}
 	if a.SearchAttributes != nil {
-		typed, b := r.typed(a.SearchAttributes)
+		typed, b := r.typed(r.tx.env.Namespace, a.SearchAttributes, cause)
 		if b != nil {
 			return b
 		}
@@ -251,11 +252,16 @@ func (r *Run) continueBackoff(a *commandpb.ContinueAsNewWorkflowExecutionCommand
 	return backoff
 }
 
-// typed checks search attributes and gives each value its type.
-func (r *Run) typed(a *commonpb.SearchAttributes) (*commonpb.SearchAttributes, *badCommand) {
-	t, f := validate.SearchAttributes(r.tx.env.Limits, r.tx.env.Namespace, a)
+// typed checks search attributes and gives each value its type. Those that are
+// only too large end the run, with the cause that the command has for that.
+func (r *Run) typed(ns *port.Namespace, a *commonpb.SearchAttributes, oversize enumspb.WorkflowTaskFailedCause) (*commonpb.SearchAttributes, *badCommand) {
+	l := r.tx.env.Limits
+	t, f := validate.SearchAttributes(l, ns, a)
 	if f != nil {
 		return nil, bad(enumspb.WORKFLOW_TASK_FAILED_CAUSE_BAD_SEARCH_ATTRIBUTES, "%s", f.Message)
+	}
+	if f := validate.AttributeSizes(l, a); f != nil {
+		return nil, &badCommand{cause: oversize, message: f.Message, terminate: true}
 	}
 	return t, nil
 }

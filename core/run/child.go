@@ -128,11 +128,7 @@ func (r *Run) childAttributes(a *commandpb.StartChildWorkflowExecutionCommandAtt
 	if a.SearchAttributes == nil {
 		return nil, nil
 	}
-	t, f := validate.SearchAttributes(r.tx.env.Limits, ns, a.SearchAttributes)
-	if f != nil {
-		return nil, bad(enumspb.WORKFLOW_TASK_FAILED_CAUSE_BAD_SEARCH_ATTRIBUTES, "%s", f.Message)
-	}
-	return t, nil
+	return r.typed(ns, a.SearchAttributes, enumspb.WORKFLOW_TASK_FAILED_CAUSE_BAD_START_CHILD_EXECUTION_ATTRIBUTES)
 }
 
 // childTimeouts fills in and cuts: run <= execution, task <= run.

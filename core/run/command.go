@@ -133,7 +133,7 @@ func (x *commander) upsertAttributes(c *commandpb.Command) *badCommand {
 	case len(a.SearchAttributes.IndexedFields) == 0:
 		return bad(cause, "IndexedFields is not set on UpsertWorkflowSearchAttributesCommand.")
 	}
-	typed, b := x.run.typed(a.SearchAttributes)
+	typed, b := x.run.typed(x.run.tx.env.Namespace, a.SearchAttributes, cause)
 	if b != nil {
 		return b
 	}

@@ -13,6 +13,8 @@ func (r *Run) enforceLimits() {
 	l := r.tx.env.Limits
 	if r.bufferTooLarge(l) && r.taskRuns() {
 		r.failTask(enumspb.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND, nil, serverIdentity, "")
+		r.flush()
+		r.tx.flushed = false // what overflowed came with the failed attempt: the next one still counts up
 		r.settle()
 	}
 	switch {

@@ -181,8 +181,9 @@ func (r *Run) suggest() (reasons int32) {
 	return
 }
 
-// TransientEvents are the events a transient task will have, for those who must see them now.
-func (r *Run) TransientEvents() []*historypb.HistoryEvent {
+// TransientEvents are the events a transient task will have, for those who must
+// see them now; only its worker is shown who started it.
+func (r *Run) TransientEvents(worker bool) []*historypb.HistoryEvent {
 	task := r.S.Task
 	if task == nil || !task.Transient || r.Closed() {
 		return nil
@@ -193,8 +194,12 @@ func (r *Run) TransientEvents() []*historypb.HistoryEvent {
 	if task.StartedId == 0 {
 		return []*historypb.HistoryEvent{e}
 	}
+	started := r.startedAttributes(task)
+	if !worker {
+		started.Identity = ""
+	}
 	return []*historypb.HistoryEvent{e, {EventId: task.StartedId, EventTime: timestamp(task.StartedTime), EventType: enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED, Version: r.S.Version,
-		Attributes: &historypb.HistoryEvent_WorkflowTaskStartedEventAttributes{WorkflowTaskStartedEventAttributes: r.startedAttributes(task)}}}
+		Attributes: &historypb.HistoryEvent_WorkflowTaskStartedEventAttributes{WorkflowTaskStartedEventAttributes: started}}}
 }
 
 // Token is the content of the token of the started workflow task.
@@ -282,7 +287,7 @@ func (r *Run) FailTask(env *Env, k *port.Token, cause enumspb.WorkflowTaskFailed
 	}
 	r.begin(env)
 	if cause == enumspb.WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE {
-		r.forceCloseTask(f, identity)
+		r.forceCloseTask(nil, serverIdentity)
 		r.terminate("GrpcMessageTooLarge", nil, serverIdentity, nil)
 		return r.commit(), nil
 	}

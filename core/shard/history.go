@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	failurepb "go.temporal.io/api/failure/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
@@ -61,7 +62,7 @@ func (s *Shard) page(r *port.Request, req *workflowservice.GetWorkflowExecutionH
 		res.NextPageToken = token.AppendPage(nil, &port.PageToken{RunID: e.key.RunID, NextEventID: after, LastEventID: last, Running: running})
 	}
 	if !more && showsTransient(r.Client) && after > e.run.LastEvent() {
-		fragments = appendEvents(fragments, e.run.TransientEvents())
+		fragments = appendEvents(fragments, e.run.TransientEvents(false))
 	}
 	s.log.Reply(port.Reply{Call: r.Call, Body: &port.Answer{Message: res, Field: pageField, Fragments: fragments}}, s.log.Seq(), s.out)
 }
@@ -140,10 +141,14 @@ func asContinued(b history.Batch) history.Batch {
 	switch a := e.Attributes.(type) {
 	case *historypb.HistoryEvent_WorkflowExecutionCompletedEventAttributes:
 		next.NewExecutionRunId = a.WorkflowExecutionCompletedEventAttributes.NewExecutionRunId
+		next.LastCompletionResult = a.WorkflowExecutionCompletedEventAttributes.Result
 	case *historypb.HistoryEvent_WorkflowExecutionFailedEventAttributes:
 		next.NewExecutionRunId = a.WorkflowExecutionFailedEventAttributes.NewExecutionRunId
+		next.Failure = a.WorkflowExecutionFailedEventAttributes.Failure
 	case *historypb.HistoryEvent_WorkflowExecutionTimedOutEventAttributes:
 		next.NewExecutionRunId = a.WorkflowExecutionTimedOutEventAttributes.NewExecutionRunId
+		next.Failure = &failurepb.Failure{Message: "workflow timeout", Source: "Server", FailureInfo: &failurepb.Failure_TimeoutFailureInfo{
+			TimeoutFailureInfo: &failurepb.TimeoutFailureInfo{TimeoutType: enumspb.TIMEOUT_TYPE_START_TO_CLOSE}}}
 	default:
 		return b
 	}

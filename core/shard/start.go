@@ -185,7 +185,7 @@ func (s *Shard) signalWithStart(r *port.Request, req *workflowservice.SignalWith
 			s.signalRunning(r, req, old, sig)
 			return
 		}
-		if old.run.S.StartRequestId == r.Key {
+		if old.run.SignalTwice(r.Key) {
 			s.answerSignaled(r, req, old, false)
 			return
 		}
@@ -206,13 +206,10 @@ func (s *Shard) signalWithStart(r *port.Request, req *workflowservice.SignalWith
 }
 
 func (s *Shard) signalRunning(r *port.Request, req *workflowservice.SignalWithStartWorkflowExecutionRequest, e *entry, sig *run.Signal) {
-	var c *run.Changes
-	if e.run.S.StartRequestId != r.Key {
-		var f *port.Refusal
-		if c, f = e.run.SignalNow(s.env(e.key.NamespaceID, e.key), sig); f != nil {
-			s.refused(r, f)
-			return
-		}
+	c, f := e.run.SignalNow(s.env(e.key.NamespaceID, e.key), sig)
+	if f != nil {
+		s.refused(r, f)
+		return
 	}
 	s.apply(e, c)
 	if c != nil && c.Oversize != "" {

@@ -95,7 +95,7 @@ func (s *Shard) taskAnswer(e *entry, bs []history.Batch, queries map[string]*que
 	if next <= last {
 		m.NextPageToken = token.AppendPage(nil, &port.PageToken{RunID: e.key.RunID, NextEventID: next, LastEventID: last, Running: true})
 	} else {
-		fragments = appendEvents(fragments, e.run.TransientEvents())
+		fragments = appendEvents(fragments, e.run.TransientEvents(true))
 	}
 	return &port.Answer{Message: m, Field: historyField, Fragments: fragments}
 }

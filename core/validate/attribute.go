@@ -114,8 +114,8 @@ func ReservedAttribute(name string) bool {
 	return system || strings.HasPrefix(name, "Temporal")
 }
 
-// SearchAttributes refuses unknown names, wrong values and too many or too
-// large ones; it hands back the attributes with the type of each in its
+// SearchAttributes refuses unknown names, wrong values and too many of them
+// (see AttributeSizes for too large ones); it hands back the attributes with the type of each in its
 // metadata, where no type was given. What needs no change is not copied. Empty values (they
 // delete) stay; see WithoutEmpty.
 func SearchAttributes(l *Limits, ns *port.Namespace, sa *commonpb.SearchAttributes) (*commonpb.SearchAttributes, *port.Refusal) {
@@ -144,15 +144,20 @@ func SearchAttributes(l *Limits, ns *port.Namespace, sa *commonpb.SearchAttribut
 			return nil, port.Invalid("invalid value for search attribute %s of type %s: %v", name, types[i], shown(p))
 		}
 	}
-	for _, name := range names {
+	return typed(sa, names, types), nil
+}
+
+// AttributeSizes refuses search attributes that are too large, one or all together.
+func AttributeSizes(l *Limits, sa *commonpb.SearchAttributes) *port.Refusal {
+	for _, name := range sortedNames(sa.GetIndexedFields()) {
 		if n := len(sa.IndexedFields[name].GetData()); n > l.AttributeValue {
-			return nil, port.Invalid("search attribute %s value size %d exceeds size limit %d", name, n, l.AttributeValue)
+			return port.Invalid("search attribute %s value size %d exceeds size limit %d", name, n, l.AttributeValue)
 		}
 	}
 	if n := proto.Size(sa); n > l.AttributesTotal {
-		return nil, port.Invalid("total size of search attributes %d exceeds size limit %d", n, l.AttributesTotal)
+		return port.Invalid("total size of search attributes %d exceeds size limit %d", n, l.AttributesTotal)
 	}
-	return typed(sa, names, types), nil
+	return nil
 }
 
 // typed fills in the missing types, in new payloads.
