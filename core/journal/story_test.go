@@ -156,7 +156,7 @@ func (s *story) handle(in port.Input) {
 	}
 	fmt.Fprintf(&s.text, "event %s", ev.Kind)
 	if ev.Err != nil {
-		fmt.Fprintf(&s.text, " (%v)", ev.Err)
+		fmt.Fprintf(&s.text, " (%s)", strings.ReplaceAll(ev.Err.Error(), "\u00a0", " ")) // protobuf's texts have one space or the other, by build
 	}
 	for _, r := range ev.Rows {
 		fmt.Fprintf(&s.text, " %s", rowText(r))
