@@ -382,6 +382,10 @@ func (r *Run) retryActivity(a *runpb.Activity, f *failurepb.Failure) enumspb.Ret
 	if a.CancelRequested {
 		return enumspb.RETRY_STATE_CANCEL_REQUESTED
 	}
+	switch f.GetTimeoutFailureInfo().GetTimeoutType() {
+	case enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE:
+		return enumspb.RETRY_STATE_TIMEOUT
+	}
 	now := r.tx.env.Now
 	expiry := int64(0)
 	if a.ScheduleToClose > 0 {
@@ -573,17 +577,12 @@ func (r *Run) activityTime(a *runpb.Activity) {
 // heartbeats and earlier failures: an attempt gets the details by themselves.
 func (r *Run) timeoutActivity(a *runpb.Activity, kind enumspb.TimeoutType) {
 	f := timeoutFailure("activity "+kind.String()+" timeout", kind)
-	state := enumspb.RETRY_STATE_TIMEOUT
-	if kind == enumspb.TIMEOUT_TYPE_START_TO_CLOSE || kind == enumspb.TIMEOUT_TYPE_HEARTBEAT {
-		if state = r.retryActivity(a, f); state == enumspb.RETRY_STATE_IN_PROGRESS {
-			return
-		}
-		if state == enumspb.RETRY_STATE_TIMEOUT {
-			kind = enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE
-		}
+	state := r.retryActivity(a, f)
+	if state == enumspb.RETRY_STATE_IN_PROGRESS {
+		return
 	}
-	if kind == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE {
-		f = timeoutFailure("Not enough time to schedule next retry before activity ScheduleToClose timeout, giving up retrying", kind)
+	if state == enumspb.RETRY_STATE_TIMEOUT && kind != enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START {
+		f = timeoutFailure("Not enough time to schedule next retry before activity ScheduleToClose timeout, giving up retrying", enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE)
 	}
 	if len(a.HeartbeatDetails) > 0 {
 		f.GetTimeoutFailureInfo().LastHeartbeatDetails = decode(a.HeartbeatDetails, &commonpb.Payloads{})

@@ -38,12 +38,13 @@ func (r *Run) follow(n *successor) {
 	r.S.NewRunId = n.id
 	env := *r.tx.env
 	n.started.ContinuedExecutionRunId = r.S.RunId
-	n.started.ParentWorkflowNamespace, n.started.ParentInitiatedEventId = r.S.ParentNamespace, r.S.ParentInitiatedId
+	n.started.ParentWorkflowNamespace, n.started.ParentWorkflowNamespaceId = r.S.ParentNamespace, r.S.ParentNamespaceId
+	n.started.ParentInitiatedEventId = r.S.ParentInitiatedId
 	start := r.mustStart()
 	n.started.ParentWorkflowExecution, n.started.RootWorkflowExecution = start.ParentWorkflowExecution, start.RootWorkflowExecution
 	n.started.PrevAutoResetPoints = r.resetPointsForNext()
 	next, c := New(&env, Spec{
-		WorkflowID: r.S.WorkflowId, RunID: n.id, RequestID: env.NewID(), FirstRunID: r.S.FirstRunId, Started: n.started,
+		WorkflowID: r.S.WorkflowId, RunID: n.id, RequestID: env.NewID(), FirstRunID: r.S.FirstRunId, Started: n.started, Links: r.startLinks,
 		Backoff: n.backoff, ExecutionExpiry: r.S.ExecutionExpiry, ParentNamespaceID: r.S.ParentNamespaceId,
 	})
 	r.tx.next, r.tx.nextDone = next, c
@@ -83,10 +84,8 @@ func (r *Run) nextAfterFailure(f *failurepb.Failure) (*successor, enumspb.RetryS
 		if s == enumspb.RETRY_STATE_IN_PROGRESS {
 			a := r.again(enumspb.CONTINUE_AS_NEW_INITIATOR_RETRY)
 			a.Attempt = r.S.Attempt + 1
-			if f.GetTimeoutFailureInfo() == nil {
-				a.ContinuedFailure = f
-			} else {
-				a.ContinuedFailure = f
+			a.ContinuedFailure = f
+			if f.GetTimeoutFailureInfo() != nil {
 				a.LastCompletionResult = r.mustStart().LastCompletionResult
 			}
 			return &successor{id: r.tx.env.NewRunID(), started: a, backoff: time.Duration(delay)}, s

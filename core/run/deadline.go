@@ -77,9 +77,15 @@ func (w watched) before(x watched) bool {
 
 // watch notes that the due time of something may have changed.
 func (r *Run) watch(k watchKind, id int64) {
-	if at, ok := r.dueOf(k, id); ok {
-		r.deadlines.push(watched{at, k, id})
+	at, ok := r.dueOf(k, id)
+	if !ok {
+		return
 	}
+	if len(r.deadlines) > 16+2*(r.activities.len()+r.timers.len()) {
+		r.sweepDeadlines() // each heartbeat leaves a stale entry behind
+		return
+	}
+	r.deadlines.push(watched{at, k, id})
 }
 
 // dueOf is when something is due now.
@@ -131,6 +137,11 @@ func (r *Run) taskDue() (int64, bool) {
 
 func (r *Run) rebuildDeadlines() {
 	r.rebuildOwed()
+	r.sweepDeadlines()
+}
+
+// sweepDeadlines builds the heap anew: one entry for everything that is due some time.
+func (r *Run) sweepDeadlines() {
 	r.deadlines = r.deadlines[:0]
 	r.watch(watchRun, 0)
 	r.watch(watchTask, 0)

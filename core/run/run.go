@@ -63,7 +63,8 @@ type Run struct {
 
 	// Start is the first event, decoded when it was needed; the shard hands it
 	// to LoadStart if the run was loaded without it.
-	started *historypb.WorkflowExecutionStartedEventAttributes
+	started    *historypb.WorkflowExecutionStartedEventAttributes
+	startLinks []*commonpb.Link // of the same event
 
 	owed      []owed
 	deadlines deadlines
@@ -123,7 +124,7 @@ func (r *Run) LoadStart(b history.Batch) error {
 	if err != nil {
 		return err
 	}
-	r.started = e.GetWorkflowExecutionStartedEventAttributes()
+	r.started, r.startLinks = e.GetWorkflowExecutionStartedEventAttributes(), e.Links
 	return nil
 }
 

@@ -125,6 +125,7 @@ func (r *Run) startTask(by Starter) {
 	if task.Transient && task.ScheduledId != s.NextEventId {
 		// something was recorded since the schedule: the worker must see a task in the history
 		task.Transient, task.Attempt, s.TaskAttempt = false, 1, 1
+		task.ScheduledTime = t.env.Now // what was recorded before it is older
 		task.ScheduledId = r.scheduledEvent(task).EventId
 	}
 	if !task.Sticky {
@@ -187,6 +188,9 @@ func (r *Run) TransientEvents(worker bool) []*historypb.HistoryEvent {
 	task := r.S.Task
 	if task == nil || !task.Transient || r.Closed() {
 		return nil
+	}
+	if task.StartedId == 0 && task.ScheduledId != r.S.NextEventId {
+		return nil // its id was given to another event: it will be a recorded task
 	}
 	e := &historypb.HistoryEvent{EventId: task.ScheduledId, EventTime: timestamp(task.ScheduledTime), EventType: enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, Version: r.S.Version,
 		Attributes: &historypb.HistoryEvent_WorkflowTaskScheduledEventAttributes{WorkflowTaskScheduledEventAttributes: &historypb.WorkflowTaskScheduledEventAttributes{

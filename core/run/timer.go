@@ -94,8 +94,8 @@ func (x *commander) takeTimer(id string) (started int64, known bool) {
 	}
 	for i, e := range r.buffer {
 		if f := e.GetTimerFiredEventAttributes(); f != nil && f.TimerId == id {
-			before, stored := r.buffer, r.buffered
-			r.onUndo(func() { r.buffer, r.buffered = before, stored })
+			before, stored, size := r.buffer, r.buffered, r.size
+			r.onUndo(func() { r.buffer, r.buffered, r.size = before, stored, size })
 			r.rewriteBuffer(slices.Delete(slices.Clone(r.buffer), i, i+1))
 			return f.StartedEventId, true
 		}

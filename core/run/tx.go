@@ -182,7 +182,7 @@ func (r *Run) commit() *Changes {
 		}
 		b := history.Encode(t.events[from:to])
 		if b.First == 1 {
-			r.started = t.events[0].GetWorkflowExecutionStartedEventAttributes()
+			r.started, r.startLinks = t.events[0].GetWorkflowExecutionStartedEventAttributes(), t.events[0].Links
 			r.S.StartEventSize = int64(len(b.Events))
 		}
 		r.S.HistorySize += int64(len(b.Events))

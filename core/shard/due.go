@@ -110,11 +110,14 @@ func (s *Shard) wakeRun(k port.RunKey) {
 	case e.run.Closed() && !e.run.Owes() && e.run.S.RetentionTime <= s.time:
 		s.retire(e)
 		return
-	case c == nil && at != 0 && at > s.time && e.run.S.DeadlineRow != 0 && e.run.S.DeadlineRow <= s.time && !e.run.Owes():
+	case c == nil && (at == 0 || at > s.time) && e.run.S.DeadlineRow != 0 && e.run.S.DeadlineRow <= s.time && !e.run.Owes():
 		s.apply(e, e.run.Rearm(env)) // its row was early: it moves on
 	}
 	if e.run.Closed() && e.run.Owes() && at <= s.time {
 		at = s.time + time.Second.Nanoseconds() // retention waits for what the run owes
+	}
+	if e.reading && at != 0 && at <= s.time {
+		at = s.time + time.Second.Nanoseconds() // a message needs history: its read wakes the run
 	}
 	s.due.set(k, at)
 }

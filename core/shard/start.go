@@ -7,6 +7,7 @@ import (
 
 	"perdure/core/port"
 	"perdure/core/run"
+	"perdure/core/validate"
 )
 
 // currentRun loads the current run of the request's workflow id, nil if there is none.
@@ -161,7 +162,7 @@ func startSpec(env *run.Env, r *port.Request, req *workflowservice.StartWorkflow
 			RetryPolicy: req.RetryPolicy, CronSchedule: req.CronSchedule, Memo: req.Memo, SearchAttributes: req.SearchAttributes, Priority: req.Priority,
 			LastCompletionResult: req.LastCompletionResult, ContinuedFailure: req.ContinuedFailure, CompletionCallbacks: req.CompletionCallbacks,
 		},
-		Backoff: req.WorkflowStartDelay.AsDuration(),
+		Backoff: validate.Capped(req.WorkflowStartDelay),
 	}
 	if req.CronSchedule != "" {
 		spec.Backoff = run.CronBackoff(env, req.CronSchedule)
