@@ -72,7 +72,7 @@ func (x *toy) Step(_ port.Clock, in port.Input, out *port.Effects) {
 }
 
 func settings(t *testing.T) *config.Settings {
-	return &config.Settings{Data: filepath.Join(t.TempDir(), "data"), GRPCAddr: "127.0.0.1:0", Namespace: []string{"default", "other"}, Retention: time.Hour, DrainTimeout: time.Minute, LogLevel: slog.LevelError}
+	return &config.Settings{Data: filepath.Join(t.TempDir(), "data"), GRPCAddr: "127.0.0.1:0", Namespace: []string{"default", "other"}, Retention: time.Hour, MinRetention: time.Hour, DrainTimeout: time.Minute, LogLevel: slog.LevelError}
 }
 
 // greeting is written once, when the server is ready.
