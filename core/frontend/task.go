@@ -123,13 +123,21 @@ func (a *admission) resetSticky(req *workflowservice.ResetStickyTaskQueueRequest
 	return plan, nil
 }
 
-// shutdownWorker takes a worker's good-bye. Nothing hangs on it: its polls end
-// with its connection, and its sticky queue is dead soon after.
+// shutdownWorker takes a worker's good-bye to the owner of its sticky queue. An old
+// worker does not name the normal queue, by which the owner is found: its sticky
+// queue is dead soon after its polls end.
 func (a *admission) shutdownWorker(req *workflowservice.ShutdownWorkerRequest) (Plan, *port.Refusal) {
 	if r := a.enter(req.Namespace); r != nil {
 		return Plan{}, r
 	}
-	return answer(&workflowservice.ShutdownWorkerResponse{}), nil
+	if req.StickyTaskQueue == "" || req.TaskQueue == "" {
+		return answer(&workflowservice.ShutdownWorkerResponse{}), nil
+	}
+	queue := port.QueueKey{NamespaceID: a.ns.ID, Name: req.StickyTaskQueue, Type: port.WorkflowQueue, Normal: req.TaskQueue}
+	return Plan{
+		To: port.Address{Node: a.set.Node, Role: port.RoleQueues, Index: taskqueue.PartOf(queue, a.set.QueueParts)},
+		In: &port.Request{Call: a.caller.Call, Namespace: a.ns, Body: req, Client: a.caller.Client},
+	}, nil
 }
 
 // workerHeartbeat takes the status of workers and forgets it: there is no list of workers yet, and no

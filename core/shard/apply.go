@@ -13,6 +13,7 @@ import (
 // apply records the changes of a transition: rows into the open record, tasks
 // into their queues, the deadline into the index, messages on their way.
 func (s *Shard) apply(e *entry, c *run.Changes) {
+	s.deciding = false
 	if c == nil {
 		return
 	}
@@ -87,7 +88,9 @@ func (s *Shard) sendOwed(e *entry) {
 		return
 	}
 	env := s.env(e.key.NamespaceID, e.key)
-	for _, m := range e.run.Owed(env, func() (history.Batch, bool) { return s.lastBatch(e) }) {
+	owed := e.run.Owed(env, func() (history.Batch, bool) { return s.lastBatch(e) })
+	s.deciding = false
+	for _, m := range owed {
 		m.Sender = s.cfg.Self
 		s.log.SendAfter(s.shardOf(m.To), m, e.seq, s.out)
 	}

@@ -88,7 +88,7 @@ func (s *Shard) fireDue() {
 		if !ok {
 			return
 		}
-		s.wakeRun(k)
+		s.serve(port.Wake{Run: k})
 	}
 }
 

@@ -62,6 +62,10 @@ func (s *Shard) load(k port.RunKey, in port.Input) (e *entry, ok bool) {
 		}
 		k.RunID = id
 	}
+	if s.sick[k] != "" {
+		s.turnAway(k, in)
+		return nil, false
+	}
 	e = s.cache.runs[k]
 	if e == nil {
 		e = &entry{key: k}

@@ -77,6 +77,8 @@ type Shard struct {
 
 	transition run.Env     // see env
 	moving     port.RunKey // the run of the transition
+	deciding   bool        // a run decides: nothing of it is recorded yet
+	sick       map[port.RunKey]string
 }
 
 // readDone handles the rows of one read.
@@ -159,8 +161,10 @@ func (s *Shard) published(snapshot *port.Snapshot) {
 	s.runEarly()
 }
 
-// serve handles what needs an open shard.
+// serve handles what needs an open shard. A broken invariant inside one run is
+// that run's own trouble (quarantine.go).
 func (s *Shard) serve(in port.Input) {
+	defer s.contain(in)
 	switch in := in.(type) {
 	case *port.Request:
 		s.request(in)
@@ -293,6 +297,7 @@ func (s *Shard) env(namespaceID string, k port.RunKey) *run.Env {
 		ns = &port.Namespace{ID: namespaceID, Retention: 24 * time.Hour}
 	}
 	s.transition.Now, s.transition.Namespace, s.moving = s.time, ns, k
+	s.deciding = true
 	return &s.transition
 }
 

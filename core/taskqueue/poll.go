@@ -109,6 +109,20 @@ func (m *Queues) gone(now port.Clock, call port.Call) {
 	}
 }
 
+// shutdown takes the good-bye of the worker that owned a sticky queue: its tasks
+// go to the normal queue from now on, without waiting for the queue to fall silent.
+func (m *Queues) shutdown(now port.Clock, r *port.Request, out *port.Effects) {
+	req := r.Body.(*workflowservice.ShutdownWorkerRequest)
+	key := port.QueueKey{NamespaceID: r.Namespace.ID, Name: req.StickyTaskQueue, Type: port.WorkflowQueue, Normal: req.TaskQueue}
+	if q := m.queues[key]; q != nil {
+		for w := q.first(); w != nil; w = q.first() {
+			m.end(now, w, out)
+		}
+		m.forget(q, out)
+	}
+	out.Add(port.Reply{Call: r.Call, Body: &port.Answer{Message: &workflowservice.ShutdownWorkerResponse{}}})
+}
+
 // drain ends all polls, in the order of the timers, which follows from the inputs alone.
 func (m *Queues) drain(now port.Clock, out *port.Effects) {
 	m.draining = true

@@ -103,6 +103,8 @@ func (m *Queues) Step(now port.Clock, in port.Input, out *port.Effects) {
 		m.backlog(now, &in, out)
 	case port.Withdrawn:
 		m.withdraw(&in.Task)
+	case *port.Request:
+		m.shutdown(now, in, out)
 	case port.Gone:
 		m.gone(now, in.Call)
 	case port.Alarmed:

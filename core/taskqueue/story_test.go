@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/datadriven"
+	"go.temporal.io/api/workflowservice/v1"
 
 	"perdure/core/port"
 	"perdure/core/store"
@@ -98,6 +99,10 @@ func (s *story) input(d *datadriven.TestData) port.Input {
 		return b
 	case "drain":
 		return port.Drain{}
+	case "shutdown":
+		q := storyQueue(strArg(d, "queue"))
+		return &port.Request{Call: port.Call{Node: 1, ID: 999}, Namespace: &port.Namespace{ID: q.NamespaceID},
+			Body: &workflowservice.ShutdownWorkerRequest{StickyTaskQueue: q.Name, TaskQueue: q.Normal}}
 	}
 	d.Fatalf(s.t, "unknown command %s", d.Cmd)
 	return nil
