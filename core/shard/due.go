@@ -143,6 +143,7 @@ func (s *Shard) dueLoaded(ev *journal.Event) {
 				s.due.set(t.Run, deadlineTime(row.Key.Key))
 				continue
 			}
+			t.Shard = s.cfg.Self // rows do not say it: they outlive their shard
 			s.queues.add(t)
 		}
 	}
