@@ -236,7 +236,8 @@ func (r *Run) ActivityByID(id string) (*runpb.Activity, bool) {
 	return r.activities.get(n)
 }
 
-// StartActivity gives an attempt to a worker. False: it cannot be taken any more.
+// StartActivity gives an attempt to a worker. False: it cannot be taken any more,
+// or the run was too large and has ended.
 func (r *Run) StartActivity(env *Env, scheduledID int64, stamp uint64, by Starter) (*Changes, bool) {
 	a, ok := r.activities.get(scheduledID)
 	if !ok || r.Closed() || !a.Dispatched || a.Stamp != stamp {
@@ -245,7 +246,8 @@ func (r *Run) StartActivity(env *Env, scheduledID int64, stamp uint64, by Starte
 	r.begin(env)
 	r.withdrawActivity(a)
 	r.startAttempt(a, by)
-	return r.commit(), true
+	c := r.commit()
+	return c, !c.Closed
 }
 
 func (r *Run) startAttempt(a *runpb.Activity, by Starter) {

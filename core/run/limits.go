@@ -18,11 +18,25 @@ func (r *Run) enforceLimits() {
 		r.settle()
 	}
 	switch {
-	case r.S.HistorySize > int64(l.HistorySize):
+	case r.historyTooLarge(int64(l.HistorySize)):
 		r.endOversize("Workflow history size exceeds limit.")
 	case r.S.NextEventId-1 > l.HistoryEvents:
 		r.endOversize("Workflow history count exceeds limit.")
 	}
+}
+
+// historyTooLarge counts the events of the transition too, once they can matter:
+// one transition is never larger than margin.
+func (r *Run) historyTooLarge(limit int64) bool {
+	const margin = 16 << 20
+	n := r.S.HistorySize
+	if n+margin <= limit {
+		return false
+	}
+	for _, e := range r.tx.events {
+		n += int64(proto.Size(e))
+	}
+	return n > limit
 }
 
 func (r *Run) bufferTooLarge(l *validate.Limits) bool {

@@ -26,6 +26,9 @@ import (
 func TestLoadedRunIsTheRunInMemory(t *testing.T) {
 	for seed := int64(0); seed < 300; seed++ {
 		w := newWalk(seed)
+		if seed%4 == 0 {
+			w.env.Limits.HistoryEvents = 60
+		}
 		for step := 0; step < 80 && !w.run.Closed(); step++ {
 			op := w.step()
 			if diff := w.compare(); diff != "" {
@@ -111,8 +114,11 @@ func (w *walk) sendSignal() {
 
 func (w *walk) startTask() {
 	if task := w.run.S.Task; task != nil {
-		c, _ := w.run.StartTask(w.env, task.Stamp, Starter{Identity: "worker", RequestID: w.id()})
+		c, started := w.run.StartTask(w.env, task.Stamp, Starter{Identity: "worker", RequestID: w.id()})
 		w.record(c)
+		if started && !w.run.taskRuns() {
+			panic("a worker was told of a task that does not run")
+		}
 	}
 }
 
@@ -182,8 +188,11 @@ func (w *walk) failTask() {
 
 func (w *walk) startActivity() {
 	if a, ok := w.run.Activity(w.someActivity()); ok {
-		c, _ := w.run.StartActivity(w.env, a.ScheduledId, a.Stamp, Starter{Identity: "worker", RequestID: w.id()})
+		c, started := w.run.StartActivity(w.env, a.ScheduledId, a.Stamp, Starter{Identity: "worker", RequestID: w.id()})
 		w.record(c)
+		if _, there := w.run.Activity(a.ScheduledId); started && !there {
+			panic("a worker was told of an activity that is gone")
+		}
 	}
 }
 

@@ -102,7 +102,8 @@ type Starter struct {
 	RequestID string
 }
 
-// StartTask gives the workflow task to a worker. False: it is not the one that was offered.
+// StartTask gives the workflow task to a worker. False: it is not the one that was
+// offered, or the start made the history too large and the run has ended.
 func (r *Run) StartTask(env *Env, stamp uint64, by Starter) (*Changes, bool) {
 	task := r.S.Task
 	if task == nil || task.StartedId != 0 && !task.Reoffered || task.Stamp != stamp || r.Closed() {
@@ -116,7 +117,8 @@ func (r *Run) StartTask(env *Env, stamp uint64, by Starter) (*Changes, bool) {
 	} else {
 		r.startTask(by)
 	}
-	return r.commit(), true
+	c := r.commit()
+	return c, !c.Closed
 }
 
 func (r *Run) startTask(by Starter) {

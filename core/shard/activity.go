@@ -15,11 +15,11 @@ import (
 
 func (s *Shard) activityTaken(e *entry, in *port.Taken) {
 	c, ok := e.run.StartActivity(s.env(e.key.NamespaceID, e.key), in.Task.ID, in.Task.Stamp, run.Starter{Identity: in.Poll.Identity, RequestID: in.Poll.ID})
+	s.apply(e, c)
 	if !ok {
 		s.untaken(in)
 		return
 	}
-	s.apply(e, c)
 	a, _ := e.run.Activity(in.Task.ID)
 	// The start must be durable before the worker acts on it.
 	s.log.Reply(port.Reply{Call: in.Poll.Call, Body: &port.Answer{Message: s.activityAnswer(e, a)}, Token: e.run.ActivityToken(a)}, s.log.Seq(), s.out)

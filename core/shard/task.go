@@ -60,11 +60,11 @@ func (s *Shard) workflowTaken(e *entry, in *port.Taken) {
 	// What the worker is shown must be durable, its own start excepted.
 	at := e.seq
 	c, started := e.run.StartTask(s.env(e.key.NamespaceID, e.key), in.Task.Stamp, run.Starter{Identity: in.Poll.Identity, RequestID: in.Poll.ID})
+	s.apply(e, c)
 	if !started {
 		s.untaken(in)
 		return
 	}
-	s.apply(e, c)
 	if bs, ok = e.batches(from, maxPage); !ok {
 		bs = nil // the start made the window too short: the worker reads from its first page token
 	}
