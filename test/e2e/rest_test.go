@@ -1,7 +1,4 @@
 package e2e
-var queryCases []testCase
-var historyCases []testCase
-var workerCases []testCase
 var activityCases []testCase
 var timeoutCases []testCase
 var localActivityCases []testCase

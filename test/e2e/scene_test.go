@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // patience bounds a case; it is spent only by one that hangs.
@@ -177,9 +178,10 @@ func count(events []*historypb.HistoryEvent, kind enumspb.EventType) (n int) {
 	return n
 }
 
+// signal goes to the current run of the id.
 func (s *scene) signal(run client.WorkflowRun, name string, arg any) {
 	s.Helper()
-	s.must(s.client.SignalWorkflow(s.ctx, run.GetID(), run.GetRunID(), name, arg))
+	s.must(s.client.SignalWorkflow(s.ctx, run.GetID(), "", name, arg))
 }
 
 func (s *scene) describe(run client.WorkflowRun) *workflowservice.DescribeWorkflowExecutionResponse {
@@ -286,3 +288,10 @@ func (s *scene) each(n int, f func(i int) error) {
 
 // letters is a number in a form that ids can end with.
 func letters(n int) string { return strconv.Itoa(n) }
+
+func stickyAttributes(queue, normal string) *taskqueuepb.StickyExecutionAttributes {
+	return &taskqueuepb.StickyExecutionAttributes{
+		WorkerTaskQueue:        &taskqueuepb.TaskQueue{Name: queue, Kind: enumspb.TASK_QUEUE_KIND_STICKY, NormalName: normal},
+		ScheduleToStartTimeout: durationpb.New(time.Minute),
+	}
+}
