@@ -137,24 +137,13 @@ func (r *Run) finishCompletion(c *Completion, before *runpb.WorkflowTask, eager 
 			r.S.Task.OriginalScheduledTime = before.OriginalScheduledTime
 		}
 		if r.S.Task != nil && c.ReturnNew && r.S.Task.StartedId == 0 {
-			r.dropAdded(r.taskDispatch())
+			r.drop(r.taskDispatch())
 			r.startTask(Starter{Identity: c.Identity, RequestID: "request-from-RespondWorkflowTaskCompleted"})
 			out.NewTask = true
 		}
 	}
 	out.Changes = r.commit()
 	return out
-}
-
-// dropAdded forgets a dispatch made in this transition, or drops an older one.
-func (r *Run) dropAdded(d Dispatch) {
-	for i, x := range r.tx.added {
-		if x == d {
-			r.tx.added = append(r.tx.added[:i], r.tx.added[i+1:]...)
-			return
-		}
-	}
-	r.drop(d)
 }
 
 // badCommand says why the completion is refused. Terminate: the run ends with it.

@@ -42,7 +42,7 @@ func New(env *Env, s Spec) (*Run, *Changes) {
 	r.tx.force = true
 	if s.Eager != nil && r.canSchedule() {
 		r.settle()
-		r.dropAdded(r.taskDispatch())
+		r.drop(r.taskDispatch())
 		r.startTask(*s.Eager)
 	}
 	return r, r.commit()

@@ -334,8 +334,20 @@ func nonNil(b []byte) []byte {
 	return b
 }
 
-func (r *Run) add(d Dispatch)  { r.tx.added = append(r.tx.added, d) }
-func (r *Run) drop(d Dispatch) { r.tx.dropped = append(r.tx.dropped, d) }
+func (r *Run) add(d Dispatch) { r.tx.added = append(r.tx.added, d) }
+
+// drop takes a task out of its queue; one that was added by this very transition
+// was never there: the shard drops first and adds then.
+func (r *Run) drop(d Dispatch) {
+	t := r.tx
+	for i, x := range t.added {
+		if x == d {
+			t.added = append(t.added[:i], t.added[i+1:]...)
+			return
+		}
+	}
+	t.dropped = append(t.dropped, d)
+}
 
 func (r *Run) stamp() uint64 {
 	r.S.Stamp++
