@@ -8,8 +8,6 @@
 package run
 
 import (
-	"time"
-
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
@@ -143,5 +141,3 @@ func (r *Run) Size() int {
 	}
 	return n
 }
-
-func nanos(t time.Time) int64 { return t.UnixNano() }

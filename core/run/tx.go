@@ -44,7 +44,6 @@ type tx struct {
 	env     *Env
 	events  []*historypb.HistoryEvent
 	borders []int // index in events after which a batch ends
-	start   int   // first event of the open batch
 
 	want     bool // something happened that a workflow task must see
 	force    bool // a workflow task is wanted though nothing happened
