@@ -95,6 +95,7 @@ func (s *Shard) runLoaded(e *entry, ev *journal.Event) {
 		r, batches := s.build(e.key, row, ev)
 		if r != nil && r.S.NamespaceId == e.key.NamespaceID && r.S.WorkflowId == e.key.WorkflowID {
 			e.run = r
+			e.seq = s.log.Seq() // its rows may come from a record that is not durable yet
 			e.setHistory(batches, false)
 			s.due.learned(e.key, r.Deadline())
 		}
