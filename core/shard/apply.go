@@ -111,7 +111,8 @@ func (s *Shard) shardOf(k port.RunKey) port.Address {
 	return port.ShardAddress(s.cfg.Self.Node, s.snapshot.ShardOf(port.Slot(k.NamespaceID, k.WorkflowID)))
 }
 
-// retire removes a closed run whose retention is over, and all its rows.
+// retire removes a closed run whose retention is over, and all its rows. Its
+// workflow's pointer must be known: it goes with the run that it points to.
 func (s *Shard) retire(e *entry) {
 	k := e.key
 	s.log.Delete(runKey(k))
@@ -120,12 +121,13 @@ func (s *Shard) retire(e *entry) {
 	if at := e.run.S.DeadlineRow; at != 0 {
 		s.log.Delete(deadlineKey(k, at))
 	}
-	if w := s.cache.workflow(k); w.current == k.RunID {
+	w := s.cache.workflow(k)
+	if w.current == k.RunID {
 		s.log.Delete(pointerKey(k))
 		w.current = ""
-		if len(w.parked) == 0 {
-			s.cache.forgetWorkflow(k)
-		}
+	}
+	if len(w.parked) == 0 && s.cache.runs[port.RunKey{NamespaceID: k.NamespaceID, WorkflowID: k.WorkflowID, RunID: w.current}] == nil {
+		s.cache.forgetWorkflow(k)
 	}
 	s.due.set(k, 0)
 	s.waits.wake(k, s.serveRequest)

@@ -108,7 +108,9 @@ func (s *Shard) wakeRun(k port.RunKey) {
 	at := e.run.Deadline()
 	switch {
 	case e.run.Closed() && !e.run.Owes() && e.run.S.RetentionTime <= s.time:
-		s.retire(e)
+		if _, known := s.current(k, port.Wake{Run: k}); known { // else it is woken again when its pointer was read
+			s.retire(e)
+		}
 		return
 	case c == nil && (at == 0 || at > s.time) && e.run.S.DeadlineRow != 0 && e.run.S.DeadlineRow <= s.time && !e.run.Owes():
 		s.apply(e, e.run.Rearm(env)) // its row was early: it moves on
