@@ -140,7 +140,7 @@ func (s *Shard) trimMemory() {
 
 func (s *Shard) trim(l *lru) {
 	c := &s.cache
-	for el := l.order.Back(); el != nil && l.size > l.budget; {
+	for el := l.order.Back(); el != nil && l.size > l.budget && l.order.Len() > keepRuns; {
 		e := el.Value.(*entry)
 		el = el.Prev()
 		if e.loading || e.reading || len(e.parked) > 0 || s.waits.has(e.key) {
@@ -152,6 +152,10 @@ func (s *Shard) trim(l *lru) {
 		}
 	}
 }
+
+// keepRuns are kept however small the budget is: a step that needs two runs, or a
+// run and its pointer, would else wait for ever for one while the other is let go.
+const keepRuns = 16
 
 const maxWindow = 1 << 20 // bytes of history kept with a run
 
