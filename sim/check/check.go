@@ -1,0 +1,49 @@
+// Package check holds the promises of the server against what it did. The
+// ledger knows what is durable: it reads every record that takes effect in the
+// journal. Each promise has an id, a file of its own, and a test of its own with
+// a forged breach of it. Checkers are never switched off under faults.
+package check
+
+import "fmt"
+
+// Promise is one promise: its id and its name, which is also its file's.
+type Promise string
+
+// The promises.
+const (
+	EffectsOnce          Promise = "S1 effects_once"
+	ReplyAfterDurable    Promise = "S2 reply_after_durable"
+	TimerNeverEarly      Promise = "S3 timer_never_early"
+	TimerNeverLost       Promise = "S4 timer_never_lost"
+	HistoryWellFormed    Promise = "S5 history_well_formed"
+	StateEqualsFold      Promise = "S6 state_equals_fold"
+	DueEqualsIndex       Promise = "S7 due_equals_index"
+	NoSilentStall        Promise = "S8 no_silent_stall"
+	QuerySeesSignals     Promise = "S9 query_sees_signals"
+	RetentionOnlyWhenDue Promise = "S10 retention_only_when_due"
+	NoPanic              Promise = "S11 no_panic"
+	ReplayFits           Promise = "S12 replay_fits"
+	TrimOnlyFlushed      Promise = "S13 trim_only_flushed"
+	SameSeedSameHash     Promise = "S14 same_seed_same_hash"
+	ShownIsDurable       Promise = "S15 shown_is_durable"
+	AnswersHonest        Promise = "S16 answers_honest"
+)
+
+// Breach is a broken promise.
+type Breach struct {
+	Promise Promise
+	About   string // a workflow or run id, for the trace; may be empty
+	Text    string
+}
+
+func (b *Breach) Error() string {
+	if b.About == "" {
+		return fmt.Sprintf("%s: %s", b.Promise, b.Text)
+	}
+	return fmt.Sprintf("%s: %s (%s)", b.Promise, b.Text, b.About)
+}
+
+// breach makes one.
+func breach(p Promise, about, format string, args ...any) *Breach {
+	return &Breach{p, about, fmt.Sprintf(format, args...)}
+}

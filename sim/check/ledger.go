@@ -1,0 +1,261 @@
+package check
+
+import (
+	"bytes"
+	"time"
+
+	historypb "go.temporal.io/api/history/v1"
+	"google.golang.org/protobuf/proto"
+
+	"perdure/core/history"
+	"perdure/core/journal"
+	"perdure/core/port"
+	"perdure/core/run"
+	"perdure/core/run/runpb"
+	"perdure/core/shard"
+	"perdure/core/store"
+)
+
+// Ledger is what is durable: the newest image of every row, and all histories,
+// those of runs that were removed since included.
+type Ledger struct {
+	Fail func(*Breach) // told once; the simulation ends
+
+	Runs []*Run // in the order of their beginning
+
+	now     func() time.Duration // true time
+	runs    map[string]*Run      // by run id
+	parts   map[store.Partition]map[string]image
+	last    map[store.ShardID]store.Seq
+	trimmed map[store.ShardID]store.Seq
+	tails   map[store.ShardID][]tailRecord
+	tables  tables
+	touched []*Run
+	pays    payloads
+	Marks   Marks
+	healed  time.Duration // true time at which faults ended; 0: not yet
+	settled time.Time     // shard time from which timers must be punctual; zero: not yet
+}
+
+// image is a row and the record that wrote it. A nil value: deleted.
+type image struct {
+	shard store.ShardID
+	seq   store.Seq
+	value []byte
+}
+
+// Run is one run as the journal has it.
+type Run struct {
+	Key     port.RunKey
+	Events  []*historypb.HistoryEvent
+	Encoded [][]byte // each event as it is stored
+	Row     *runpb.Run
+	Raw     []byte // the run row
+	Pending map[string][]byte
+	Due     map[string]port.Task // its rows in due, by key; deadlines have no kind
+	Gone    bool                 // removed after its retention
+
+	size   int64 // bytes of its batches
+	fold   fold
+	order  order
+	mark   bool // in touched
+	closed bool
+}
+
+// NewLedger makes an empty ledger. tables reads the database's tables.
+func NewLedger(now func() time.Duration, fail func(*Breach)) *Ledger {
+	return &Ledger{
+		Fail: fail, now: now, runs: map[string]*Run{}, parts: map[store.Partition]map[string]image{},
+		last: map[store.ShardID]store.Seq{}, trimmed: map[store.ShardID]store.Seq{}, tails: map[store.ShardID][]tailRecord{}, pays: newPayloads(),
+	}
+}
+
+// Run finds a run by its id.
+func (l *Ledger) Run(id string) *Run { return l.runs[id] }
+
+// Closed says that the run has ended.
+func (r *Run) Closed() bool { return r.closed }
+
+// Appended takes a record that just became durable.
+func (l *Ledger) Appended(id store.ShardID, seq store.Seq, record []byte) {
+	if seq != l.last[id]+1 {
+		l.Fail(breach(TrimOnlyFlushed, "", "record %d of shard %d follows record %d", seq, id, l.last[id]))
+		return
+	}
+	l.last[id] = seq
+	r, err := journal.DecodeRecord(record)
+	if err != nil {
+		l.Fail(breach(TrimOnlyFlushed, "", "record %d of shard %d cannot be read: %v", seq, id, err))
+		return
+	}
+	kept := tailRecord{seq: seq, deleted: r.Deleted}
+	for _, p := range r.Deleted {
+		l.deletePartition(id, seq, p)
+	}
+	for i := range r.Rows {
+		kept.keys = append(kept.keys, r.Rows[i].Key)
+		l.put(id, seq, &r.Rows[i], r.Time)
+	}
+	l.tails[id] = append(l.tails[id], kept)
+	l.settle(r.Time)
+}
+
+func (l *Ledger) part(p store.Partition) map[string]image {
+	m := l.parts[p]
+	if m == nil {
+		m = map[string]image{}
+		l.parts[p] = m
+	}
+	return m
+}
+
+func (l *Ledger) deletePartition(id store.ShardID, seq store.Seq, p store.Partition) {
+	m := l.part(p)
+	for k := range m { //ordered: every image becomes a delete of the same record
+		m[k] = image{id, seq, nil}
+	}
+	if r := l.runs[p.Partition]; r != nil && p.Table == store.Pending {
+		clear(r.Pending)
+		l.touch(r)
+	}
+}
+
+func (l *Ledger) put(id store.ShardID, seq store.Seq, row *store.Row, at time.Time) {
+	k := row.Key
+	m := l.part(store.Partition{Table: k.Table, Partition: k.Partition})
+	before := m[k.Key].value
+	value := bytes.Clone(row.Value)
+	m[k.Key] = image{id, seq, value}
+	switch k.Table {
+	case store.Executions:
+		l.putExecution(k.Key, before, value, at)
+	case store.Pending:
+		r := l.run(k.Partition)
+		if value == nil {
+			delete(r.Pending, k.Key)
+		} else {
+			r.Pending[k.Key] = value
+		}
+		l.touch(r)
+	case store.History:
+		if value != nil {
+			l.putHistory(l.run(k.Partition), value)
+		}
+	case store.Due:
+		l.putDue(k.Key, before, value)
+	}
+}
+
+// run finds or makes a run. Rows of a run may come before its own row, inside one record.
+func (l *Ledger) run(id string) *Run {
+	r := l.runs[id]
+	if r == nil {
+		r = &Run{Key: port.RunKey{RunID: id}, Pending: map[string][]byte{}, Due: map[string]port.Task{}, fold: newFold()}
+		l.runs[id] = r
+		l.Runs = append(l.Runs, r)
+	}
+	return r
+}
+
+func (l *Ledger) touch(r *Run) {
+	if !r.mark {
+		r.mark = true
+		l.touched = append(l.touched, r)
+	}
+}
+
+func (l *Ledger) putExecution(key string, before, value []byte, at time.Time) {
+	if key[0] != 'r' {
+		return // a pointer to a current run
+	}
+	r := l.run(key[1:])
+	l.touch(r)
+	if value == nil {
+		l.removed(r, before, at)
+		return
+	}
+	row := &runpb.Run{}
+	if err := proto.Unmarshal(value, row); err != nil {
+		l.Fail(breach(StateEqualsFold, r.Key.RunID, "the run row cannot be read: %v", err))
+		return
+	}
+	r.Row, r.Raw = row, value
+	r.Key.NamespaceID, r.Key.WorkflowID = row.NamespaceId, row.WorkflowId
+}
+
+func (l *Ledger) putHistory(r *Run, value []byte) {
+	batches, err := history.DecodeRow(value)
+	if err != nil {
+		l.Fail(breach(HistoryWellFormed, r.Key.RunID, "a history row cannot be read: %v", err))
+		return
+	}
+	l.touch(r)
+	for _, b := range batches {
+		r.size += int64(len(b.Events))
+		events, err := b.Decode()
+		if err != nil {
+			l.Fail(breach(HistoryWellFormed, r.Key.RunID, "a batch cannot be read: %v", err))
+			return
+		}
+		for i, e := range events {
+			tail := b.Tail(b.First + int64(i))
+			r.Encoded = append(r.Encoded, tail.Events[:len(tail.Events)-len(b.Tail(b.First+int64(i)+1).Events)])
+			r.Events = append(r.Events, e)
+			l.eventRecorded(r, e)
+		}
+	}
+}
+
+func (l *Ledger) putDue(key string, before, value []byte) {
+	if before != nil {
+		if t, err := shard.DecodeDue(before); err == nil {
+			r := l.run(t.Run.RunID)
+			delete(r.Due, key)
+			l.touch(r)
+		}
+	}
+	if value == nil {
+		return
+	}
+	t, err := shard.DecodeDue(value)
+	if err != nil {
+		l.Fail(breach(DueEqualsIndex, "", "a row in due cannot be read: %v", err))
+		return
+	}
+	r := l.run(t.Run.RunID)
+	r.Due[key] = t
+	l.touch(r)
+}
+
+// eventRecorded holds one event, as it becomes durable, to the promises about events.
+func (l *Ledger) eventRecorded(r *Run, e *historypb.HistoryEvent) {
+	for _, b := range []*Breach{
+		r.order.check(r, e), timerNeverEarly(r, e), l.timerPunctual(r, e), l.pays.recorded(r, e),
+	} {
+		if b != nil {
+			l.Fail(b)
+		}
+	}
+	r.fold.apply(e)
+	l.Marks.event(e)
+}
+
+// settle holds the runs that a record changed to the promises about states.
+func (l *Ledger) settle(at time.Time) {
+	for _, r := range l.touched {
+		r.mark = false
+		if r.Row == nil || r.Gone {
+			continue
+		}
+		r.closed = r.Row.Status != 1
+		for _, b := range []*Breach{stateEqualsFold(r), dueEqualsIndex(r, at)} {
+			if b != nil {
+				l.Fail(b)
+			}
+		}
+	}
+	l.touched = l.touched[:0]
+}
+
+// loaded is the run as a shard would load it.
+func (r *Run) loaded() (*run.Run, error) { return run.NewFromRows(r.Raw, r.pendingRows()) }

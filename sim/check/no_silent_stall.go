@@ -1,0 +1,100 @@
+package check
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"perdure/core/port"
+)
+
+// S8 no_silent_stall: once the faults are over, whatever is due happens soon:
+// deadlines are met, tasks that wait are taken by the workers that poll, and
+// every run that should close closes within a bound.
+
+const (
+	// dueSlack: an alarm may be late by a minute after a jump of the clock.
+	dueSlack = 75 * time.Second
+	// taskSlack is what a task may wait for one of the workers, which are few and busy.
+	taskSlack = 2 * time.Minute
+)
+
+// Stalled looks at what should have happened by now, in shard time.
+func (l *Ledger) Stalled(now time.Time) *Breach {
+	for _, r := range l.Runs {
+		if r.Row == nil || r.Gone {
+			continue
+		}
+		if b := stalledRun(r, now); b != nil {
+			return b
+		}
+		if b := stalledTask(r, now); b != nil {
+			return b
+		}
+	}
+	return nil
+}
+
+// stalledRun: the row in due may be early, so what counts is the run's own deadline.
+func stalledRun(r *Run, now time.Time) *Breach {
+	late := func(at int64) bool { return at > 1 && now.Sub(time.Unix(0, at)) > dueSlack }
+	if !late(r.Row.DeadlineRow) {
+		return nil
+	}
+	loaded, err := r.loaded()
+	if at := loaded.Deadline(); err == nil && late(at) {
+		return breach(NoSilentStall, r.Key.RunID, "the run had to be woken at %v, it is %v", time.Unix(0, at).UTC(), now)
+	}
+	return nil
+}
+
+func stalledTask(r *Run, now time.Time) *Breach {
+	if r.closed {
+		return nil
+	}
+	for _, key := range slices.Sorted(maps.Keys(r.Due)) {
+		t := r.Due[key]
+		since := r.Row.GetTask().GetScheduledTime()
+		if t.Kind == 0 || t.Kind == port.ActivityTask || since == 0 {
+			continue
+		}
+		if now.Sub(time.Unix(0, since)) > taskSlack {
+			return breach(NoSilentStall, r.Key.RunID, "%s waits since %v, it is %v", taskName(t.Kind, t.ID, t.Attempt, t.Stamp, t.Queue.Name), time.Unix(0, since).UTC(), now)
+		}
+	}
+	return nil
+}
+
+// Open counts the runs that have not closed.
+func (l *Ledger) Open() (n int, first *Run) {
+	for _, r := range l.Runs {
+		if r.Row != nil && !r.closed && !r.Gone {
+			if n++; first == nil {
+				first = r
+			}
+		}
+	}
+	return n, first
+}
+
+// Left counts the runs that have not been removed.
+func (l *Ledger) Left() (n int, first *Run) {
+	for _, r := range l.Runs {
+		if r.Row != nil && !r.Gone {
+			if n++; first == nil {
+				first = r
+			}
+		}
+	}
+	return n, first
+}
+
+// NeverClosed is the breach of a run that stayed open.
+func NeverClosed(r *Run, n int, after time.Duration) *Breach {
+	return breach(NoSilentStall, r.Key.RunID, "%d runs are open %v after the faults ended, this one first; its last event is %v", n, after, r.Events[len(r.Events)-1].EventType)
+}
+
+// NeverRemoved is the breach of a run that stays beyond its retention.
+func NeverRemoved(r *Run, n int, after time.Duration) *Breach {
+	return breach(RetentionOnlyWhenDue, r.Key.RunID, "%d runs are still there %v after all were closed, this one first", n, after)
+}

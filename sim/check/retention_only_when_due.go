@@ -1,0 +1,77 @@
+package check
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"perdure/core/run/runpb"
+	"perdure/core/store"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// S10 retention_only_when_due: a run is removed only when it is closed, its
+// retention is over and it owes nothing to anyone, and then nothing of it is left.
+
+// removed is told that the row of a run was deleted.
+func (l *Ledger) removed(r *Run, before []byte, at time.Time) {
+	row := &runpb.Run{}
+	if before == nil || proto.Unmarshal(before, row) != nil {
+		return
+	}
+	r.Gone = true
+	l.Marks.Retired++
+	switch {
+	case row.Status == 1:
+		l.Fail(breach(RetentionOnlyWhenDue, r.Key.RunID, "an open run was removed"))
+	case at.UnixNano() < row.RetentionTime:
+		l.Fail(breach(RetentionOnlyWhenDue, r.Key.RunID, "a run was removed at %v, its retention ends at %v", at, time.Unix(0, row.RetentionTime)))
+	}
+}
+
+// NothingLeft holds when all runs were removed: durable are the registry's rows alone.
+func (l *Ledger) NothingLeft() *Breach {
+	for _, p := range slices.SortedFunc(maps.Keys(l.parts), comparePartitions) {
+		if p.Table == store.Metadata {
+			continue
+		}
+		for _, k := range slices.Sorted(maps.Keys(l.parts[p])) {
+			if l.parts[p][k].value != nil {
+				return breach(RetentionOnlyWhenDue, p.Partition, "all runs were removed, row %v %q is left", p.Table, k)
+			}
+		}
+	}
+	return nil
+}
+
+// TablesEmpty is the same for the tables, once everything is flushed.
+func (l *Ledger) TablesEmpty() *Breach {
+	for _, p := range slices.SortedFunc(maps.Keys(l.parts), comparePartitions) {
+		if p.Table == store.Metadata {
+			continue
+		}
+		rows, _ := l.tables.Scan([]store.Range{{Table: p.Table, Partition: p.Partition}})
+		for _, row := range rows[0] {
+			return breach(RetentionOnlyWhenDue, p.Partition, "all runs were removed and flushed, row %v %q is left in its table", p.Table, row.Key.Key)
+		}
+	}
+	return nil
+}
+
+func comparePartitions(a, b store.Partition) int {
+	if a.Table != b.Table {
+		return int(a.Table) - int(b.Table)
+	}
+	return compareText(a.Partition, b.Partition)
+}
+
+func compareText(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}

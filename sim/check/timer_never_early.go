@@ -1,0 +1,77 @@
+package check
+
+import (
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+)
+
+// S3 timer_never_early: a timer fires, and a timeout strikes, no earlier than it
+// was asked for, in the time of the shard.
+
+func timerNeverEarly(r *Run, e *historypb.HistoryEvent) *Breach {
+	due := dueOf(r, e)
+	if at := e.EventTime.AsTime(); !due.IsZero() && at.Before(due) {
+		return breach(TimerNeverEarly, r.Key.RunID, "event %d, %v, at %v, it was due at %v", e.EventId, e.EventType, at, due)
+	}
+	return nil
+}
+
+// dueOf is when what e tells was due; zero if it was not a matter of time.
+func dueOf(r *Run, e *historypb.HistoryEvent) time.Time {
+	switch e.EventType {
+	case enumspb.EVENT_TYPE_TIMER_FIRED:
+		if s := r.event(e.GetTimerFiredEventAttributes().StartedEventId); s != nil {
+			return s.EventTime.AsTime().Add(s.GetTimerStartedEventAttributes().GetStartToFireTimeout().AsDuration())
+		}
+	case enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
+		a := e.GetWorkflowTaskTimedOutEventAttributes()
+		if s := r.event(a.ScheduledEventId); s != nil && a.TimeoutType == enumspb.TIMEOUT_TYPE_START_TO_CLOSE && r.event(a.StartedEventId) != nil {
+			return r.event(a.StartedEventId).EventTime.AsTime().Add(s.GetWorkflowTaskScheduledEventAttributes().GetStartToCloseTimeout().AsDuration())
+		}
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
+		return activityDue(r, e)
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT:
+		s := r.event(1)
+		a := s.GetWorkflowExecutionStartedEventAttributes()
+		due := s.EventTime.AsTime().Add(a.GetFirstWorkflowTaskBackoff().AsDuration() + a.GetWorkflowRunTimeout().AsDuration())
+		if x := a.GetWorkflowExecutionExpirationTime(); x != nil && (a.GetWorkflowRunTimeout().AsDuration() == 0 || x.AsTime().Before(due)) {
+			return x.AsTime()
+		}
+		return due
+	}
+	return time.Time{}
+}
+
+// activityDue looks at the timeouts that need no state beside the history.
+func activityDue(r *Run, e *historypb.HistoryEvent) time.Time {
+	a := e.GetActivityTaskTimedOutEventAttributes()
+	s := r.event(a.ScheduledEventId)
+	if s == nil {
+		return time.Time{}
+	}
+	plan := s.GetActivityTaskScheduledEventAttributes()
+	started := r.event(a.StartedEventId)
+	switch a.Failure.GetTimeoutFailureInfo().GetTimeoutType() {
+	case enumspb.TIMEOUT_TYPE_START_TO_CLOSE:
+		if started != nil {
+			return started.EventTime.AsTime().Add(plan.GetStartToCloseTimeout().AsDuration())
+		}
+	case enumspb.TIMEOUT_TYPE_HEARTBEAT:
+		if started != nil {
+			return started.EventTime.AsTime().Add(plan.GetHeartbeatTimeout().AsDuration())
+		}
+	case enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START:
+		return s.EventTime.AsTime().Add(plan.GetScheduleToStartTimeout().AsDuration())
+	}
+	return time.Time{}
+}
+
+// event finds an event of the run that came before.
+func (r *Run) event(id int64) *historypb.HistoryEvent {
+	if id < 1 || id > int64(len(r.Events)) {
+		return nil
+	}
+	return r.Events[id-1]
+}

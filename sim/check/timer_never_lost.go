@@ -1,0 +1,28 @@
+package check
+
+import (
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+)
+
+// S4 timer_never_lost: once the faults are over, a timer fires when it is due.
+// (That no timer stays away for ever is S8's.)
+
+// timerLateness is what a timer may be late by, with a healthy store and no jump of the clock.
+const timerLateness = 5 * time.Second
+
+// Settled says that from this shard time on timers must be punctual.
+func (l *Ledger) Settled(at time.Time) { l.settled = at }
+
+func (l *Ledger) timerPunctual(r *Run, e *historypb.HistoryEvent) *Breach {
+	if l.settled.IsZero() || e.EventType != enumspb.EVENT_TYPE_TIMER_FIRED {
+		return nil
+	}
+	due, at := dueOf(r, e), e.EventTime.AsTime()
+	if due.After(l.settled) && at.Sub(due) > timerLateness {
+		return breach(TimerNeverLost, r.Key.RunID, "event %d: a timer fired at %v, it was due at %v", e.EventId, at, due)
+	}
+	return nil
+}

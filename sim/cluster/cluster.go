@@ -1,0 +1,107 @@
+// Package cluster runs nodes: the very machines of production, their effects
+// executed on virtual time. It is the simulator's twin of adapters/runtime.
+//
+// Fault model. A message between two machines takes a drawn time; messages of
+// one sender to one receiver stay in order. A machine may stall, a process may
+// pause, crash at any step, drain, and come back cold with another clock. Calls
+// may lose their connection before or after they took effect.
+package cluster
+
+import (
+	"strconv"
+	"time"
+
+	"perdure/core/node"
+	"perdure/core/port"
+	"perdure/core/validate"
+	"perdure/sim/universe"
+	"perdure/sim/weakstore"
+)
+
+// Config says what the nodes are made of and how slow their insides are.
+type Config struct {
+	Exclusive    bool
+	Shards       int
+	QueueParts   int
+	MemoryBytes  int
+	MinRetention time.Duration
+	Limits       validate.Limits
+	FlushBytes   int
+	FlushAge     time.Duration
+
+	Hop      time.Duration // longest usual time of a message between machines
+	Wire     time.Duration // longest usual time between a client and a node
+	WireLoss float64       // a reply is lost on its way to the client
+	CallLoss float64       // a request is lost before it arrives
+}
+
+// Watch is told what machines answer, before anybody can see it.
+type Watch interface {
+	Replied(c *Call, r *port.Reply)
+}
+
+// Counts counts faults for the summary.
+type Counts struct {
+	Boots, Crashes, Drains, Pauses, Stalls, Jumps, LostReplies, LostRequests, Undelivered int
+}
+
+// Cluster is the nodes and their store.
+type Cluster struct {
+	U      *universe.Universe
+	Store  *weakstore.Store
+	Counts Counts
+
+	cfg    Config
+	rand   *universe.Rand
+	watch  Watch
+	digest digest
+	boots  uint64
+	calls  uint64
+	healed bool
+	last   *Call // for the failure report: the call under way
+}
+
+// New makes a cluster without processes.
+func New(u *universe.Universe, s *weakstore.Store, cfg Config, watch Watch) *Cluster {
+	return &Cluster{U: u, Store: s, cfg: cfg, rand: u.Rand("cluster"), watch: watch, digest: digest{u}}
+}
+
+// Heal ends what the wires lose.
+func (c *Cluster) Heal() { c.healed = true }
+
+// Boot starts a process of a node. Skew is how far its wall clock is off.
+func (c *Cluster) Boot(id port.NodeID, skew time.Duration) *Process {
+	c.boots++
+	c.Counts.Boots++
+	p := &Process{c: c, id: id, boot: c.boots, up: true, skew: skew, bootAt: c.U.Now(), byAddr: map[port.Address]*box{}, calls: map[uint64]*Call{}}
+	n := node.New(node.Config{
+		ID: id, Owner: "node-" + strconv.Itoa(int(id)), Exclusive: c.cfg.Exclusive,
+		Shards: c.cfg.Shards, QueueParts: c.cfg.QueueParts, MemoryBytes: c.cfg.MemoryBytes, MinRetention: c.cfg.MinRetention, Limits: c.cfg.Limits,
+		FlushBytes: c.cfg.FlushBytes, FlushAge: c.cfg.FlushAge,
+		Rand: func(label string) func() uint64 {
+			return c.U.Rand("boot " + strconv.FormatUint(c.boots, 10) + " " + label).Uint64
+		},
+	})
+	p.frontend = n.Frontend
+	for i, m := range n.Machines {
+		b := &box{p: p, addr: m.Address, machine: m.Machine, index: i, last: make([]time.Duration, len(n.Machines))}
+		p.boxes = append(p.boxes, b)
+		p.byAddr[m.Address] = b
+	}
+	c.tell("node %d boots, clock off by %v", id, skew)
+	for _, b := range p.boxes {
+		p.post(b, port.Start{}, 0)
+	}
+	return p
+}
+
+// hop is the time of one message inside a node.
+func (c *Cluster) hop() time.Duration {
+	if c.rand.IntN(4) == 0 {
+		return c.rand.Spread(time.Microsecond, c.cfg.Hop)
+	}
+	return time.Duration(c.rand.Int64N(20_000))
+}
+
+// wire is the time of one message between a client and a node.
+func (c *Cluster) wire() time.Duration { return c.rand.Spread(20*time.Microsecond, c.cfg.Wire) }

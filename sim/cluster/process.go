@@ -1,0 +1,211 @@
+package cluster
+
+import (
+	"time"
+
+	"perdure/core/frontend"
+	"perdure/core/port"
+	"perdure/sim/universe"
+	"perdure/sim/weakstore"
+)
+
+// Process is one life of a node, from its start to its end.
+type Process struct {
+	c        *Cluster
+	id       port.NodeID
+	boot     uint64
+	up       bool
+	paused   bool
+	draining bool
+	deferred []func() // what happened while the process was paused
+	bootAt   time.Duration
+	skew     time.Duration // of the wall clock
+
+	frontend *frontend.Frontend
+	snapshot *port.Snapshot
+	boxes    []*box
+	byAddr   map[port.Address]*box
+	calls    map[uint64]*Call // looked up only
+	open     []*Call          // in the order of their beginning, ended ones included until swept
+}
+
+// box is one machine and what its executor keeps for it.
+type box struct {
+	p       *Process
+	addr    port.Address
+	machine port.Machine
+	index   int
+	out     port.Effects
+	last    []time.Duration // when the last message of each sender arrives, by its index
+	stalled time.Duration   // until then nothing is stepped
+	alarm   alarm
+}
+
+// Up says that the process lives.
+func (p *Process) Up() bool { return p.up }
+
+// Ready says that the process lives and frontends can admit requests.
+func (p *Process) Ready() bool { return p.up && p.snapshot != nil }
+
+// Snapshot is the registry as this process knows it, nil before the first.
+func (p *Process) Snapshot() *port.Snapshot { return p.snapshot }
+
+// Wall is the wall clock of the process.
+func (p *Process) Wall() time.Time { return universe.Epoch.Add(p.c.U.Now() + p.skew) }
+
+func (p *Process) mono() time.Duration { return p.c.U.Now() - p.bootAt }
+
+func (p *Process) clock() port.Clock { return port.Clock{Wall: p.Wall(), Mono: p.mono()} }
+
+// at lets f happen inside the process: never if it has ended, later if it is paused.
+func (p *Process) at(when time.Duration, f func()) {
+	p.c.U.At(when, func() { p.now(f) })
+}
+
+func (p *Process) now(f func()) {
+	switch {
+	case !p.up:
+	case p.paused:
+		p.deferred = append(p.deferred, f)
+	default:
+		f()
+	}
+}
+
+// post hands an input to a machine after a while.
+func (p *Process) post(b *box, in port.Input, after time.Duration) {
+	p.at(p.c.U.Now()+after, func() { p.arrive(b, in) })
+}
+
+func (p *Process) arrive(b *box, in port.Input) {
+	if p.c.U.Now() < b.stalled {
+		p.at(b.stalled, func() { p.arrive(b, in) })
+		return
+	}
+	p.step(b, in)
+}
+
+func (p *Process) step(b *box, in port.Input) {
+	c := p.c
+	c.U.Stepped()
+	c.U.Number(uint64(c.U.Now()))
+	c.U.Number(p.boot<<8 | uint64(b.index))
+	c.digest.input(in)
+	if c.U.Tracing() {
+		c.tell("%s <- %s", name(b.addr), inputStory(in))
+	}
+	b.machine.Step(p.clock(), in, &b.out)
+	for _, e := range b.out.List {
+		c.digest.effect(e)
+		if c.U.Tracing() {
+			c.tell("    -> %s", effectStory(e))
+		}
+		p.execute(b, e)
+	}
+	b.out.Reset()
+}
+
+// execute does one effect of a step, as adapters/runtime does.
+func (p *Process) execute(b *box, e port.Effect) {
+	switch e := e.(type) {
+	case port.Send:
+		p.send(b, e)
+	case port.Reply:
+		p.reply(b, e)
+	case port.Alarm:
+		b.alarm.set(b, e.At)
+	case port.Publish:
+		p.publish(b, e.Snapshot)
+	default:
+		p.c.Store.Do(e, weakstore.Caller{
+			Alive:  func() bool { return p.up },
+			Answer: func(done *port.Completed) { p.now(func() { p.arrive(b, done) }) },
+		})
+	}
+}
+
+func (p *Process) send(b *box, e port.Send) {
+	to := p.byAddr[e.To]
+	if to == nil {
+		panic("cluster: message to an unknown machine")
+	}
+	at := max(p.c.U.Now()+p.c.hop(), to.last[b.index])
+	to.last[b.index] = at
+	p.at(at, func() { p.arrive(to, e.In) })
+}
+
+func (p *Process) publish(b *box, s *port.Snapshot) {
+	p.snapshot = s
+	for _, to := range p.boxes {
+		p.send(b, port.Send{To: to.addr, In: port.Published{Snapshot: s}})
+	}
+}
+
+// Crash ends the process at once: machines, memory and connections are gone.
+func (p *Process) Crash() {
+	p.c.Counts.Crashes++
+	p.c.tell("node %d crashes", p.id)
+	p.end()
+}
+
+func (p *Process) end() {
+	p.up, p.deferred = false, nil
+	for _, c := range p.open {
+		c.broken()
+	}
+	p.open, p.calls = nil, nil
+}
+
+// Drain asks every machine to end what can be ended, and ends the process after a while.
+func (p *Process) Drain(within time.Duration, ended func()) {
+	p.c.Counts.Drains++
+	p.c.tell("node %d drains", p.id)
+	p.draining = true
+	for _, b := range p.boxes {
+		p.post(b, port.Drain{}, 0)
+	}
+	p.c.U.After(within, func() {
+		if p.up {
+			p.end()
+			ended()
+		}
+	})
+}
+
+// Pause stops the process without its knowing; Resume lets it go on, with everything that came meanwhile.
+func (p *Process) Pause() {
+	p.c.Counts.Pauses++
+	p.c.tell("node %d pauses", p.id)
+	p.paused = true
+}
+
+// Resume ends a pause.
+func (p *Process) Resume() {
+	if !p.up || !p.paused {
+		return
+	}
+	p.c.tell("node %d resumes", p.id)
+	p.paused = false
+	waiting := p.deferred
+	p.deferred = nil
+	for _, f := range waiting {
+		p.now(f)
+	}
+}
+
+// Stall keeps one machine from being stepped for a while.
+func (p *Process) Stall(pick int, d time.Duration) {
+	b := p.boxes[pick%len(p.boxes)]
+	p.c.Counts.Stalls++
+	b.stalled = max(b.stalled, p.c.U.Now()+d)
+}
+
+// Jump moves the wall clock.
+func (p *Process) Jump(d time.Duration) {
+	p.c.Counts.Jumps++
+	p.c.tell("clock of node %d jumps by %v", p.id, d)
+	p.skew += d
+}
+
+// Skew is how far the wall clock is off.
+func (p *Process) Skew() time.Duration { return p.skew }

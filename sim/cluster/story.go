@@ -1,0 +1,141 @@
+package cluster
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/proto"
+
+	"perdure/core/port"
+	"perdure/core/store"
+)
+
+// The trace is for people: one line an input, one an effect.
+
+const storyMax = 420 // characters of one message
+
+func stamp(d time.Duration) string { return fmt.Sprintf("%12.6f", d.Seconds()) }
+
+func (c *Cluster) tell(format string, args ...any) {
+	if c.U.Tracing() {
+		c.U.Trace(stamp(c.U.Now()) + " " + fmt.Sprintf(format, args...))
+	}
+}
+
+func name(a port.Address) string { return fmt.Sprintf("n%d.%v%d", a.Node, a.Role, a.Index) }
+
+// brief is a message on one line, cut if it is long.
+func brief(m any) string {
+	p, ok := m.(proto.Message)
+	if !ok {
+		return fmt.Sprintf("%T", m)
+	}
+	text := strings.ReplaceAll(prototext.MarshalOptions{}.Format(p), "  ", " ")
+	if len(text) > storyMax {
+		text = text[:storyMax] + "..."
+	}
+	return string(p.ProtoReflect().Descriptor().Name()) + "{" + text + "}"
+}
+
+func runStory(k port.RunKey) string { return k.WorkflowID + "/" + k.RunID }
+
+func taskStory(t *port.Task) string {
+	kind := [...]string{"", "workflow", "activity", "query"}[t.Kind]
+	return fmt.Sprintf("%s task %d of %s in %s, attempt %d, stamp %d", kind, t.ID, runStory(t.Run), t.Queue.Name, t.Attempt, t.Stamp)
+}
+
+func inputStory(in port.Input) string {
+	switch in := in.(type) {
+	case port.Wake:
+		return "wake " + runStory(in.Run)
+	case port.Published:
+		return fmt.Sprintf("published, version %d", in.Snapshot.Version)
+	case *port.Request:
+		return fmt.Sprintf("request %d of %s: %s", in.Call.ID, runStory(in.Run), brief(in.Body))
+	case port.Gone:
+		return fmt.Sprintf("gone: call %d", in.Call.ID)
+	case port.Undelivered:
+		return fmt.Sprintf("undelivered: reply to call %d", in.Reply.Call.ID)
+	case *port.Completed:
+		return completedStory(in)
+	case port.Record:
+		return fmt.Sprintf("record %d of %s, %d bytes, trim %d", in.Append.Seq, name(in.Shard), len(in.Append.Record), in.Append.Trim)
+	case port.Appended:
+		return fmt.Sprintf("record %d appended: %v", in.Seq, in.Outcome)
+	case *port.Poll:
+		return fmt.Sprintf("poll %d of %s by %s", in.Call.ID, in.Queue.Name, in.Identity)
+	case port.Subscribe:
+		return "subscribe " + in.Queue.Name
+	case port.Backlog:
+		return fmt.Sprintf("backlog of %s: %d tasks, more %t", in.Queue.Name, len(in.Tasks), in.More)
+	case port.Offer:
+		return "offer: " + taskStory(&in.Task)
+	case port.Declined:
+		return fmt.Sprintf("declined (dead %t): %s", in.Dead, taskStory(&in.Task))
+	case port.Taken:
+		return fmt.Sprintf("taken by poll %d: %s", in.Poll.Call.ID, taskStory(&in.Task))
+	case port.Untaken:
+		return fmt.Sprintf("untaken, poll %d: %s", in.Poll.Call.ID, taskStory(&in.Task))
+	case port.Withdrawn:
+		return "withdrawn: " + taskStory(&in.Task)
+	case *port.Message:
+		return fmt.Sprintf("message %d of kind %d from %s to %s, key %s", in.ID, in.Kind, runStory(in.From), runStory(in.To), in.Key)
+	case *port.Outcome:
+		return fmt.Sprintf("outcome of message %d of kind %d to %s: %+v", in.ID, in.Kind, runStory(in.To), in.Body)
+	}
+	return strings.TrimPrefix(fmt.Sprintf("%T", in), "port.")
+}
+
+func completedStory(c *port.Completed) string {
+	text := fmt.Sprintf("completed %d", c.Tag&(1<<63-1))
+	if c.Err != nil {
+		text += ": " + c.Err.Error()
+	}
+	if c.Opened.Epoch > 0 {
+		text += fmt.Sprintf(": epoch %d, displaced epoch %d, %d records up to %d", c.Opened.Epoch, c.Opened.Displaced.Epoch, len(c.Opened.Records), c.Opened.Last)
+	}
+	for _, o := range c.Outcomes {
+		text += " " + o.String()
+	}
+	return text
+}
+
+func effectStory(e port.Effect) string {
+	switch e := e.(type) {
+	case port.Send:
+		return "send to " + name(e.To) + ": " + inputStory(e.In)
+	case port.Reply:
+		if e.Refusal != nil {
+			return fmt.Sprintf("reply to call %d: refused, code %d: %s", e.Call.ID, e.Refusal.Code, e.Refusal.Message)
+		}
+		m, err := decode(e.Body)
+		if err != nil {
+			return "reply that cannot be decoded: " + err.Error()
+		}
+		return fmt.Sprintf("reply to call %d: %s", e.Call.ID, brief(m))
+	case port.Alarm:
+		return "alarm at " + e.At.Format("15:04:05.000000")
+	case port.AppendStore:
+		var parts []string
+		for _, a := range e.Batch {
+			parts = append(parts, fmt.Sprintf("shard %d record %d (%d bytes, epoch %d)", a.Fence.Shard, a.Seq, len(a.Record), a.Fence.Epoch))
+		}
+		return "append " + strings.Join(parts, ", ")
+	case port.FlushStore:
+		return fmt.Sprintf("flush %d: %d rows, %d partitions deleted", e.Flush.Number, len(e.Flush.Rows), len(e.Flush.Deleted))
+	case port.ReadStore:
+		return fmt.Sprintf("read %d: %d keys, %d ranges", e.Tag&(1<<63-1), len(e.Keys), len(e.Ranges))
+	case port.OpenStore:
+		return fmt.Sprintf("open shard %d, known %d", e.Open.Shard, e.Open.Known)
+	case port.ConfirmStore:
+		return fmt.Sprintf("confirm shard %d", e.Fence.Shard)
+	}
+	return strings.TrimPrefix(fmt.Sprintf("%T", e), "port.")
+}
+
+// RecordStory tells a record of the journal for the trace.
+func (c *Cluster) RecordStory(shard store.ShardID, seq store.Seq, text string) {
+	c.tell("  durable: shard %d record %d: %s", shard, seq, text)
+}

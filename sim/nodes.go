@@ -1,0 +1,160 @@
+package sim
+
+import (
+	"time"
+
+	"perdure/core/port"
+	"perdure/sim/cluster"
+	"perdure/sim/universe"
+)
+
+// nodes keeps a process running and breaks it. Node 1 is the one that clients
+// should have; node 2 is a rival that believes the same of itself for a while,
+// as happens when a dead node turns out to be alive.
+type nodes struct {
+	s      *simulation
+	rand   *universe.Rand
+	first  *cluster.Process
+	rival  *cluster.Process
+	healed bool
+	Rivals int
+}
+
+func (n *nodes) begin() {
+	n.boot()
+	f := n.s.plan.Faults
+	n.every(f.Crash, n.crash)
+	n.every(f.Drain, n.drain)
+	n.every(f.Stall, func() {
+		if p := n.some(); p != nil {
+			p.Stall(n.rand.IntN(64), n.rand.Spread(time.Millisecond, 5*time.Second))
+		}
+	})
+	n.every(f.Pause, n.pause)
+	n.every(f.Jump, n.jump)
+	n.every(f.Slow, func() { n.s.store.SlowFor(n.rand.Spread(10*time.Millisecond, 5*time.Second)) })
+	n.every(f.Down, func() { n.s.store.DownFor(n.rand.Spread(10*time.Millisecond, 5*time.Second)) })
+	n.every(f.Worker, func() { n.s.world.KillWorker(n.rand) })
+	n.every(f.Rival, n.challenge)
+}
+
+// every does f again and again until everything heals.
+func (n *nodes) every(mean time.Duration, f func()) {
+	if mean == 0 {
+		return
+	}
+	var again func()
+	again = func() {
+		if n.healed {
+			return
+		}
+		f()
+		n.s.u.After(n.rand.Between(mean/10, 2*mean), again)
+	}
+	n.s.u.After(n.rand.Between(0, 2*mean), again)
+}
+
+func (n *nodes) boot() {
+	if n.first != nil && n.first.Up() {
+		return
+	}
+	n.first = n.s.cluster.Boot(1, n.skew())
+}
+
+// skew is how far the clock is off after a start.
+func (n *nodes) skew() time.Duration {
+	most := n.s.plan.Faults.Skew
+	if n.healed || most == 0 {
+		return 0
+	}
+	return n.rand.Between(-most, most)
+}
+
+// target is a process that lives.
+func (n *nodes) target(r *universe.Rand) *cluster.Process {
+	a, b := n.first, n.rival
+	if b != nil && b.Up() && (!a.Up() || r.IntN(2) == 0) {
+		return b
+	}
+	if a != nil && a.Up() {
+		return a
+	}
+	return nil
+}
+
+func (n *nodes) some() *cluster.Process { return n.target(n.rand) }
+
+// again boots node 1 after a while.
+func (n *nodes) again() {
+	n.s.u.After(n.rand.Spread(100*time.Microsecond, n.s.plan.Faults.DownTime), n.boot)
+}
+
+func (n *nodes) crash() {
+	if n.first.Up() {
+		n.first.Crash()
+		n.again()
+	}
+}
+
+func (n *nodes) drain() {
+	if n.first.Up() {
+		n.first.Drain(n.rand.Spread(time.Millisecond, 10*time.Second), n.again)
+	}
+}
+
+func (n *nodes) pause() {
+	p := n.some()
+	if p == nil {
+		return
+	}
+	p.Pause()
+	n.s.u.After(n.rand.Spread(time.Millisecond, 20*time.Second), p.Resume)
+}
+
+// jump moves a clock, mostly forward.
+func (n *nodes) jump() {
+	p := n.some()
+	if p == nil {
+		return
+	}
+	d := n.rand.Spread(time.Millisecond, time.Minute)
+	if n.rand.IntN(4) == 0 {
+		d = -d / 10
+	}
+	p.Jump(d)
+}
+
+// challenge lets a second process open the same shards; one of the two dies later.
+func (n *nodes) challenge() {
+	if n.rival != nil && n.rival.Up() {
+		return
+	}
+	n.Rivals++
+	n.rival = n.s.cluster.Boot(port.NodeID(2), n.skew())
+	rival := n.rival
+	n.s.u.After(n.rand.Spread(10*time.Millisecond, 5*time.Second), func() {
+		if n.first.Up() && n.rand.IntN(2) == 0 {
+			n.first.Crash()
+			n.s.u.After(n.rand.Spread(time.Millisecond, 5*time.Second), func() {
+				if rival.Up() {
+					rival.Crash()
+				}
+				n.boot()
+			})
+			return
+		}
+		if rival.Up() {
+			rival.Crash()
+		}
+	})
+}
+
+// heal ends all that, with node 1 up and alone.
+func (n *nodes) heal() {
+	n.healed = true
+	if n.rival != nil && n.rival.Up() {
+		n.rival.Crash()
+	}
+	n.first.Resume()
+	n.s.u.After(time.Second, n.boot)
+}

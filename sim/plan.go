@@ -1,0 +1,83 @@
+package sim
+
+import (
+	"time"
+
+	"perdure/core/validate"
+	"perdure/sim/cluster"
+	"perdure/sim/universe"
+	"perdure/sim/weakstore"
+	"perdure/sim/workload"
+)
+
+// Plan is everything that is drawn before a universe begins. Each seed has some
+// faults and not others, so that a rare path is not hidden behind a common one.
+type Plan struct {
+	Cluster cluster.Config
+	Store   weakstore.Config
+	World   workload.Config
+	Faults  Faults
+}
+
+// Faults says how often things go wrong with nodes, machines and the store; zero: never.
+type Faults struct {
+	For time.Duration // virtual time until everything heals
+
+	Crash, Drain, Stall, Pause, Jump, Slow, Down, Worker, Rival time.Duration // mean time between two of a kind
+
+	DownTime time.Duration // at most, of a crashed node
+	Skew     time.Duration // at most, of a clock after a start
+}
+
+// Draw makes the plan of a seed. Calm plans have no faults at all.
+func Draw(seed uint64, calm bool) Plan {
+	r := universe.Stream(seed, 0x706c616e)
+	p := Plan{
+		Cluster: cluster.Config{
+			Exclusive: r.IntN(2) == 0, Shards: 1 + r.IntN(4), QueueParts: 1 + r.IntN(4), MemoryBytes: 192 << 20,
+			MinRetention: time.Second, Hop: r.Spread(20*time.Microsecond, 20*time.Millisecond), Wire: r.Spread(time.Millisecond, 100*time.Millisecond),
+			FlushBytes: int(r.Spread(1<<10, 8<<20)), FlushAge: r.Spread(time.Millisecond, 10*time.Second), Limits: validate.Defaults(),
+		},
+		Store: weakstore.Config{Fast: 10 * time.Microsecond, Slow: r.Spread(200*time.Microsecond, 50*time.Millisecond), LateBy: 10 * time.Second},
+		World: workload.Config{
+			Namespace: "sim", Retention: r.Spread(time.Second, 10*time.Minute), Queues: 1 + r.IntN(2), Workers: 1 + r.IntN(2), Clients: 1 + r.IntN(4),
+			Starts: 8 + r.IntN(40), Pool: 1 + r.IntN(12), Depth: r.IntN(3), Pace: r.Spread(100*time.Millisecond, 10*time.Second), Query: 0.08 * r.Float64(),
+		},
+		Faults: Faults{For: r.Between(10*time.Second, 90*time.Second), DownTime: r.Spread(time.Millisecond, 20*time.Second)},
+	}
+	if r.IntN(4) == 0 { // caches and windows that are always full
+		p.Cluster.MemoryBytes = int(r.Spread(16<<10, 1<<20))
+	}
+	if r.IntN(4) == 0 {
+		p.Cluster.Limits.BufferedEvents = 2 + r.IntN(6)
+	}
+	p.Store.Exclusive = p.Cluster.Exclusive
+	if !calm {
+		p.drawFaults(r)
+	}
+	return p
+}
+
+// some is x with probability a half, else zero.
+func some[T float64 | time.Duration](r *universe.Rand, x T) T {
+	if r.IntN(2) == 0 {
+		return 0
+	}
+	return x
+}
+
+func (p *Plan) drawFaults(r *universe.Rand) {
+	rate := func(most float64) float64 { return some(r, most*r.Float64()) }
+	p.Cluster.WireLoss, p.Cluster.CallLoss = rate(0.05), rate(0.05)
+	p.Store.FailBefore, p.Store.FailAfter, p.Store.Late, p.Store.Pieces = rate(0.02), rate(0.02), rate(0.02), rate(1)
+	w := &p.World
+	w.Vanish, w.Late, w.Twice, w.Forge = rate(0.05), rate(0.05), rate(0.1), rate(0.05)
+	w.FailTask, w.BadTask, w.Die, w.Hostile, w.Abandon = rate(0.1), rate(0.1), rate(0.01), rate(0.1), rate(0.1)
+	mean := func() time.Duration { return some(r, r.Between(2*time.Second, 30*time.Second)) }
+	f := &p.Faults
+	f.Crash, f.Drain, f.Stall, f.Pause, f.Jump, f.Slow, f.Down, f.Worker = mean(), mean()*3, mean(), mean(), mean(), mean(), mean(), mean()
+	f.Skew = some(r, r.Spread(time.Millisecond, 10*time.Second))
+	if !p.Cluster.Exclusive {
+		f.Rival = mean() * 2
+	}
+}

@@ -1,0 +1,229 @@
+// Package sim is the deterministic simulator: whole virtual clusters under
+// faults, in one goroutine, from a seed. See docs/simulator.md.
+package sim
+
+import (
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"perdure/sim/check"
+	"perdure/sim/cluster"
+	"perdure/sim/universe"
+	"perdure/sim/weakstore"
+	"perdure/sim/workload"
+)
+
+// Bounds of a universe. One that is not done by then is stuck, and that is a failure.
+const (
+	closeWithin = 2 * time.Hour // virtual time from the end of the faults until all runs are closed
+	graceTimers = 90 * time.Second
+	maxSteps    = 5_000_000
+	lookEvery   = 10 * time.Second
+)
+
+// Options of one run.
+type Options struct {
+	Calm  bool              // no faults
+	Trace func(line string) // told everything that happens; nil: nobody listens
+}
+
+// Report is what a run of a seed has to say.
+type Report struct {
+	Seed    uint64
+	Hash    uint64
+	Steps   uint64
+	Virtual time.Duration
+	Breach  *check.Breach // nil: all promises were kept
+	Marks   check.Marks
+	Cluster cluster.Counts
+	Store   weakstore.Counts
+	World   workload.Counts
+	Rivals  int
+	Runs    int
+}
+
+// Run runs one seed.
+func Run(seed uint64, o Options) *Report {
+	s := newSimulation(seed, o)
+	s.run()
+	return s.report()
+}
+
+// simulation is one universe and everything in it.
+type simulation struct {
+	plan    Plan
+	u       *universe.Universe
+	ledger  *check.Ledger
+	store   *weakstore.Store
+	cluster *cluster.Cluster
+	world   *workload.World
+	nodes   *nodes
+	breach  *check.Breach
+	phase   string
+	traced  bool
+}
+
+func newSimulation(seed uint64, o Options) *simulation {
+	s := &simulation{plan: Draw(seed, o.Calm), u: universe.New(seed, o.Trace), traced: o.Trace != nil}
+	s.ledger = check.NewLedger(s.u.Now, s.fail)
+	s.store = weakstore.New(s.u, s.plan.Store, s)
+	s.ledger.Tables(s.store.Memory)
+	s.cluster = cluster.New(s.u, s.store, s.plan.Cluster, s)
+	s.nodes = &nodes{s: s, rand: s.u.Rand("nodes")}
+	s.world = workload.New(s.u, s.plan.World, s.ledger, s.fail, s.nodes.target)
+	return s
+}
+
+// fail notes the first breach; the loop ends.
+func (s *simulation) fail(b *check.Breach) {
+	if s.breach == nil {
+		s.breach = b
+		s.tell("BREACH %v", b)
+	}
+}
+
+func (s *simulation) tell(format string, args ...any) {
+	if s.traced {
+		s.u.Trace(fmt.Sprintf("%12.6f ", s.u.Now().Seconds()) + fmt.Sprintf(format, args...))
+	}
+}
+
+// run lets all phases pass. A panic of the core, or of the simulator, is a breach.
+func (s *simulation) run() {
+	defer func() {
+		if v := recover(); v != nil {
+			s.fail(&check.Breach{Promise: check.NoPanic, Text: fmt.Sprintf("panic while %s: %v\n%s", s.phase, v, stack())})
+		}
+	}()
+	s.phase = "faults last"
+	s.nodes.begin()
+	s.world.Begin()
+	s.until(time.Hour, func() bool { return s.u.Now() >= s.plan.Faults.For && s.world.Done() })
+	s.heal()
+	s.close()
+	s.retire()
+	s.end()
+}
+
+// stack is the part of the stack that tells where it happened.
+func stack() string {
+	lines := strings.Split(string(debug.Stack()), "\n")
+	var kept []string
+	for _, l := range lines {
+		if strings.Contains(l, "perdure/") && !strings.Contains(l, "sim.stack") {
+			kept = append(kept, strings.TrimSpace(l))
+		}
+	}
+	return strings.Join(kept[:min(len(kept), 14)], "\n")
+}
+
+// until lets things happen until a condition holds; false if it did not in time.
+func (s *simulation) until(within time.Duration, done func() bool) bool {
+	end := s.u.Now() + within
+	look := s.u.Now()
+	for s.breach == nil {
+		if s.u.Now() >= look {
+			look = s.u.Now() + lookEvery/100
+			if done() {
+				return true
+			}
+			if s.u.Now() >= end {
+				return false
+			}
+		}
+		if s.u.Steps() > maxSteps {
+			s.fail(&check.Breach{Promise: check.NoSilentStall, Text: fmt.Sprintf("%d steps, and no end while %s", s.u.Steps(), s.phase)})
+			return false
+		}
+		if !s.u.Next() {
+			return done()
+		}
+	}
+	return false
+}
+
+// wait lets time pass.
+func (s *simulation) wait(d time.Duration) {
+	at := s.u.Now() + d
+	s.u.At(at, func() {})
+	s.until(d+time.Second, func() bool { return s.u.Now() >= at })
+}
+
+func (s *simulation) heal() {
+	if s.breach != nil {
+		return
+	}
+	s.phase = "faults are over"
+	s.tell("everything heals")
+	s.store.Heal()
+	s.cluster.Heal()
+	s.nodes.heal()
+	s.world.Heal()
+	s.wait(graceTimers)
+	if p := s.nodes.first; p.Up() {
+		s.ledger.Settled(p.Wall())
+	}
+}
+
+// close waits until every run has closed, and looks for stalls meanwhile.
+func (s *simulation) close() {
+	if s.breach != nil {
+		return
+	}
+	s.phase = "runs close"
+	look := s.u.Now()
+	closed := s.until(closeWithin, func() bool {
+		if s.u.Now() >= look {
+			look = s.u.Now() + lookEvery
+			if b := s.ledger.Stalled(s.nodes.first.Wall()); b != nil {
+				s.fail(b)
+			}
+		}
+		n, _ := s.ledger.Open()
+		return n == 0
+	})
+	if n, first := s.ledger.Open(); !closed && s.breach == nil {
+		s.fail(check.NeverClosed(first, n, closeWithin))
+	}
+}
+
+// retire waits until the retention of every run is over and all of it is gone.
+func (s *simulation) retire() {
+	if s.breach != nil {
+		return
+	}
+	s.phase = "runs are removed"
+	s.wait(10 * time.Second) // answers that are under way
+	s.world.Stop()
+	within := s.plan.World.Retention + 5*time.Minute
+	gone := s.until(within, func() bool {
+		n, _ := s.ledger.Left()
+		return n == 0
+	})
+	if n, first := s.ledger.Left(); !gone && s.breach == nil {
+		s.fail(check.NeverRemoved(first, n, within))
+	}
+}
+
+// end looks at what must hold when nothing is left to do.
+func (s *simulation) end() {
+	if s.breach != nil {
+		return
+	}
+	s.phase = "everything ends"
+	s.wait(30 * time.Second) // flushes
+	for _, f := range []func() *check.Breach{s.ledger.AcknowledgedOnce, s.ledger.NothingLeft, s.ledger.TablesEmpty} {
+		if b := f(); b != nil && s.breach == nil {
+			s.fail(b)
+		}
+	}
+}
+
+func (s *simulation) report() *Report {
+	return &Report{
+		Seed: s.u.Seed, Hash: s.u.Sum(), Steps: s.u.Steps(), Virtual: s.u.Now(), Breach: s.breach, Marks: s.ledger.Marks,
+		Cluster: s.cluster.Counts, Store: s.store.Counts, World: s.world.Counts, Rivals: s.nodes.Rivals, Runs: len(s.ledger.Runs),
+	}
+}

@@ -1,0 +1,142 @@
+package sim
+
+import (
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	enumspb "go.temporal.io/api/enums/v1"
+
+	"perdure/core/port"
+	"perdure/core/store"
+	"perdure/core/token"
+	"perdure/sim/check"
+	"perdure/sim/cluster"
+)
+
+// What the store does goes to the ledger; what machines answer is held against it.
+
+// Appended tells the ledger of a record.
+func (s *simulation) Appended(shard store.ShardID, seq store.Seq, record []byte) {
+	if s.traced {
+		s.tell("  durable: record %d of shard %d", seq, shard)
+	}
+	s.ledger.Appended(shard, seq, record)
+}
+
+// Trimmed tells the ledger of a trim point.
+func (s *simulation) Trimmed(shard store.ShardID, seq store.Seq) { s.ledger.Trimmed(shard, seq) }
+
+// Replied holds a reply against what is durable now.
+func (s *simulation) Replied(c *cluster.Call, r *port.Reply) {
+	if r.Refusal != nil || s.breach != nil {
+		return
+	}
+	var b *check.Breach
+	switch m := r.Body.Message.(type) {
+	case *workflowservice.PollWorkflowTaskQueueResponse:
+		b = s.taskShown(m, r.Body.Fragments)
+	case *workflowservice.GetWorkflowExecutionHistoryResponse:
+		b = s.historyShown(c, r.Body.Fragments)
+	default:
+		b = s.ledger.Answered(c.Admit, m, s.tokenOf(c.Admit, m))
+	}
+	if b != nil {
+		s.fail(b)
+	}
+}
+
+// tokenOf is what the task token says that the request or the response carries.
+func (s *simulation) tokenOf(req, res proto.Message) *port.Token {
+	raw := []byte(nil)
+	if q, ok := req.(interface{ GetTaskToken() []byte }); ok {
+		raw = q.GetTaskToken()
+	}
+	if m, ok := res.(*workflowservice.PollActivityTaskQueueResponse); ok {
+		raw = m.TaskToken
+	}
+	p := s.nodes.first
+	if p == nil || p.Snapshot() == nil || len(raw) == 0 {
+		p = s.nodes.rival
+	}
+	if p == nil || p.Snapshot() == nil || len(raw) == 0 {
+		return nil
+	}
+	t, ok := token.DecodeTask(p.Snapshot().Keys, raw)
+	if !ok {
+		return nil
+	}
+	return t
+}
+
+// taskShown: a worker is shown only what is durable, its own task excepted: the
+// start is never waited for, and a task that was transient until then got both its
+// events with the start.
+func (s *simulation) taskShown(m *workflowservice.PollWorkflowTaskQueueResponse, fragments [][]byte) *check.Breach {
+	if len(m.TaskToken) == 0 || len(fragments) == 0 {
+		return nil
+	}
+	encoded, first := split(fragments)
+	last := int64(1 << 60)
+	if m.Query == nil {
+		last = m.StartedEventId - 1
+		if i := last - first; i >= 0 && i < int64(len(encoded)) && decodeEvent(encoded[i]).EventType == enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED {
+			last--
+		}
+	}
+	return s.ledger.ShownDurable(m.WorkflowExecution.RunId, encoded, first, last)
+}
+
+func (s *simulation) historyShown(c *cluster.Call, fragments [][]byte) *check.Breach {
+	q, ok := c.Admit.(*workflowservice.GetWorkflowExecutionHistoryRequest)
+	if !ok || q.HistoryEventFilterType == enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT || len(fragments) == 0 || q.Execution.RunId == "" {
+		return nil
+	}
+	encoded, first := split(fragments)
+	if first == 0 {
+		return nil
+	}
+	return s.ledger.ShownDurable(q.Execution.RunId, encoded, first, s.transientFrom(q.Execution.RunId, encoded, first)-1)
+}
+
+// transientFrom is the first of the task events that are shown though they are not recorded.
+func (s *simulation) transientFrom(run string, encoded [][]byte, first int64) int64 {
+	r := s.ledger.Run(run)
+	end := first + int64(len(encoded))
+	if r == nil || end-1 <= int64(len(r.Encoded)) {
+		return end
+	}
+	for end > first && end-1 > int64(len(r.Encoded)) {
+		e := decodeEvent(encoded[end-1-first])
+		if e.EventType != enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED && e.EventType != enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED {
+			break
+		}
+		end--
+	}
+	return end
+}
+
+// split cuts fragments into their events, each with its tag, and says the id of the first.
+func split(fragments [][]byte) (encoded [][]byte, first int64) {
+	for _, f := range fragments {
+		for len(f) > 0 {
+			_, _, n := protowire.ConsumeTag(f)
+			_, m := protowire.ConsumeBytes(f[n:])
+			encoded = append(encoded, f[:n+m])
+			f = f[n+m:]
+		}
+	}
+	if len(encoded) > 0 {
+		first = decodeEvent(encoded[0]).EventId
+	}
+	return encoded, first
+}
+
+func decodeEvent(b []byte) *historypb.HistoryEvent {
+	var h historypb.History
+	if proto.Unmarshal(b, &h) != nil || len(h.Events) == 0 {
+		return &historypb.HistoryEvent{}
+	}
+	return h.Events[0]
+}

@@ -1,0 +1,86 @@
+package weakstore
+
+import (
+	"perdure/core/port"
+	"perdure/core/store"
+	"perdure/sim/universe"
+)
+
+// Blocking is the store as its contract has it: each call lets virtual time pass
+// until it is answered. It is for the conformance suite, with faults off.
+type Blocking struct {
+	u *universe.Universe
+	s *Store
+}
+
+var _ store.Store = Blocking{}
+
+// NewBlocking wraps a store.
+func NewBlocking(u *universe.Universe, s *Store) Blocking { return Blocking{u, s} }
+
+func (b Blocking) do(e port.Effect) *port.Completed {
+	var done *port.Completed
+	b.s.Do(e, Caller{Alive: func() bool { return true }, Answer: func(c *port.Completed) { done = c }})
+	for done == nil && b.u.Next() {
+	}
+	return done
+}
+
+// Create makes a shard.
+func (b Blocking) Create(s store.ShardID, strips store.Strips, floor store.Epoch) error {
+	return b.do(port.CreateShard{Shard: s, Strips: strips, Floor: floor}).Err
+}
+
+// Retire ends a shard; machines do not ask for it yet, so it takes no time.
+func (b Blocking) Retire(f store.Fence) error { return b.s.Memory.Retire(f) }
+
+// Release lets a shard go.
+func (b Blocking) Release(f store.Fence) error { return b.do(port.ReleaseStore{Fence: f}).Err }
+
+// Open takes a shard over.
+func (b Blocking) Open(o store.Open) (store.Opened, error) {
+	done := b.do(port.OpenStore{Open: o})
+	return done.Opened, done.Err
+}
+
+// Append makes records durable.
+func (b Blocking) Append(batch []store.Append) []store.Outcome {
+	return b.do(port.AppendStore{Batch: batch}).Outcomes
+}
+
+// Write stores blob rows.
+func (b Blocking) Write(rows []store.Row) error { return b.do(port.WriteStore{Rows: rows}).Err }
+
+// Flush writes rows.
+func (b Blocking) Flush(f store.Flush) error { return b.do(port.FlushStore{Flush: f}).Err }
+
+// Get reads rows.
+func (b Blocking) Get(keys []store.Key) ([]store.Row, error) {
+	done := b.do(port.ReadStore{Keys: keys})
+	return done.Rows, done.Err
+}
+
+// Scan reads ranges.
+func (b Blocking) Scan(ranges []store.Range) ([][]store.Row, error) {
+	done := b.do(port.ReadStore{Ranges: ranges})
+	return done.Scans, done.Err
+}
+
+// Confirm says who is still an owner; machines ask for one at a time.
+func (b Blocking) Confirm(fences []store.Fence) ([]bool, error) {
+	still := make([]bool, len(fences))
+	for i, f := range fences {
+		done := b.do(port.ConfirmStore{Fence: f})
+		if done.Err != nil {
+			return nil, done.Err
+		}
+		still[i] = done.Owner
+	}
+	return still, nil
+}
+
+// Exclusive is that of the configuration.
+func (b Blocking) Exclusive() bool { return b.s.cfg.Exclusive }
+
+// Close keeps everything.
+func (b Blocking) Close() error { return nil }

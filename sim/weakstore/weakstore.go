@@ -1,0 +1,191 @@
+// Package weakstore is the simulated database: the reference implementation of
+// core/store behind time and faults. It is weaker than every real store.
+//
+// Fault model. Every call takes time before its effect and after it. A call may
+// fail before its effect, after it, or with its effect still to come. The
+// records of one append have fates of their own. A flush is written in pieces,
+// some of which may be missing, late, or repeated; reads do not see one moment.
+// The effects of calls whose caller crashed may still come, unless the store is
+// exclusive: then they die with their process.
+//
+// It loses nothing that it acknowledged.
+package weakstore
+
+import (
+	"time"
+
+	"perdure/core/port"
+	"perdure/core/store"
+	"perdure/core/store/memory"
+	"perdure/sim/universe"
+)
+
+// Config says how slow and how bad the store is. Probabilities are of one call.
+type Config struct {
+	Exclusive bool          // one process alone holds it
+	Fast      time.Duration // shortest and
+	Slow      time.Duration // longest half of a call in good times
+
+	FailBefore float64
+	FailAfter  float64
+	Late       float64       // the caller is told of a failure, the effect comes afterwards
+	LateBy     time.Duration // at most
+	Pieces     float64       // a flush is written in pieces
+}
+
+// Watch is told what takes effect.
+type Watch interface {
+	// Appended: the record is in the journal for good.
+	Appended(shard store.ShardID, seq store.Seq, record []byte)
+	// Trimmed: the journal was told that its records up to seq are in the tables.
+	Trimmed(shard store.ShardID, seq store.Seq)
+}
+
+// Counts counts what happened, for the summary.
+type Counts struct {
+	Calls, FailedBefore, FailedAfter, Late, Pieces, Unknown, Orphaned int
+}
+
+// Store is the simulated database.
+type Store struct {
+	Memory *memory.Store
+	Counts Counts
+
+	u     *universe.Universe
+	rand  *universe.Rand
+	cfg   Config
+	watch Watch
+
+	healed bool
+	slow   time.Duration // until then everything takes longer
+	down   time.Duration // until then everything fails
+}
+
+// New makes an empty store.
+func New(u *universe.Universe, cfg Config, watch Watch) *Store {
+	return &Store{Memory: memory.New(), u: u, rand: u.Rand("store"), cfg: cfg, watch: watch}
+}
+
+// Heal ends all faults that are not under way already.
+func (s *Store) Heal() { s.healed, s.slow, s.down = true, 0, 0 }
+
+// SlowFor makes everything slow for a while.
+func (s *Store) SlowFor(d time.Duration) { s.slow = s.u.Now() + d }
+
+// DownFor lets everything fail for a while.
+func (s *Store) DownFor(d time.Duration) { s.down = s.u.Now() + d }
+
+// Caller is whose call it is. Alive is asked before an effect, answer gets the completion.
+type Caller struct {
+	Alive  func() bool
+	Answer func(*port.Completed)
+}
+
+// Do carries out a store effect of a machine.
+func (s *Store) Do(e port.Effect, c Caller) {
+	s.Counts.Calls++
+	switch e := e.(type) {
+	case port.AppendStore:
+		s.append(e, c)
+	case port.FlushStore:
+		s.flush(e, c)
+	case port.ReadStore:
+		s.read(e, c)
+	case port.OpenStore:
+		s.simple(c, e.Tag, func(done *port.Completed) { done.Opened, done.Err = s.Memory.Open(e.Open) })
+	case port.CreateShard:
+		s.simple(c, e.Tag, func(done *port.Completed) { done.Err = s.Memory.Create(e.Shard, e.Strips, e.Floor) })
+	case port.WriteStore:
+		s.simple(c, e.Tag, func(done *port.Completed) { done.Err = s.Memory.Write(e.Rows) })
+	case port.ReleaseStore:
+		s.simple(c, e.Tag, func(done *port.Completed) { done.Err = s.Memory.Release(e.Fence) })
+	case port.ConfirmStore:
+		s.simple(c, e.Tag, func(done *port.Completed) {
+			owners, err := s.Memory.Confirm([]store.Fence{e.Fence})
+			done.Err, done.Owner = err, err == nil && owners[0]
+		})
+	default:
+		panic("weakstore: not a store call")
+	}
+}
+
+// half is the time that one half of a call takes.
+func (s *Store) half() time.Duration {
+	d := s.rand.Spread(s.cfg.Fast, s.cfg.Slow)
+	if s.u.Now() < s.slow {
+		d = 20*d + s.rand.Between(0, 200*time.Millisecond)
+	}
+	return d
+}
+
+// fate of one call or one record.
+type fate uint8
+
+const (
+	fine   fate = iota
+	before      // no effect
+	after       // effect, but the caller is told of a failure
+	late        // the same, and the effect comes after the answer
+)
+
+func (s *Store) fate() fate {
+	if s.healed {
+		return fine
+	}
+	if s.u.Now() < s.down {
+		if s.rand.Chance(0.1) {
+			s.Counts.FailedAfter++
+			return after
+		}
+		s.Counts.FailedBefore++
+		return before
+	}
+	switch x := s.rand.Float64(); {
+	case x < s.cfg.FailBefore:
+		s.Counts.FailedBefore++
+		return before
+	case x < s.cfg.FailBefore+s.cfg.FailAfter:
+		s.Counts.FailedAfter++
+		return after
+	case x < s.cfg.FailBefore+s.cfg.FailAfter+s.cfg.Late:
+		s.Counts.Late++
+		return late
+	}
+	return fine
+}
+
+// lateness is how long after the answer a late effect comes.
+func (s *Store) lateness() time.Duration { return s.rand.Spread(time.Millisecond, s.cfg.LateBy) }
+
+// effect lets f happen unless it dies with its caller.
+func (s *Store) effect(at time.Duration, c Caller, f func()) {
+	s.u.At(at, func() {
+		if !c.Alive() {
+			if s.cfg.Exclusive {
+				return
+			}
+			s.Counts.Orphaned++
+		}
+		f()
+	})
+}
+
+// simple carries out a call with one effect.
+func (s *Store) simple(c Caller, tag uint64, do func(*port.Completed)) {
+	at := s.u.Now() + s.half()
+	end := at + s.half()
+	done := &port.Completed{Tag: tag}
+	switch s.fate() {
+	case fine:
+		s.effect(at, c, func() { do(done) })
+	case before:
+		done.Err = store.ErrUnavailable
+	case after:
+		s.effect(at, c, func() { do(&port.Completed{}) })
+		done.Err = store.ErrUnavailable
+	case late:
+		s.effect(end+s.lateness(), c, func() { do(&port.Completed{}) })
+		done.Err = store.ErrUnavailable
+	}
+	s.u.At(end, func() { c.Answer(done) })
+}
