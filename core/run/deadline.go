@@ -1,6 +1,8 @@
 package run
 
 import (
+	"time"
+
 	enumspb "go.temporal.io/api/enums/v1"
 
 	"perdure/core/run/runpb"
@@ -259,16 +261,23 @@ func (r *Run) Timers() []*runpb.Timer {
 	return out
 }
 
-// moveDue keeps the run's row in due at or before its deadline. A row that is
-// already in the tables stays where it is if it is early: it fires, finds
-// nothing due, and moves on.
+// dueSlack is how early a row in due may be without being moved. Most deadlines
+// are those of tasks and attempts that end long before them, and moving the row
+// costs a delete and a put in the journal; a wake-up that finds nothing is rare.
+const dueSlack = int64(time.Minute)
+
+// moveDue keeps the run's row in due at or before its deadline. A row that is a
+// little early, or is already in the tables and early, stays where it is: it
+// fires, finds nothing due, and moves on.
 func (r *Run) moveDue(c *Changes) {
 	next, row := r.Deadline(), r.S.DeadlineRow
 	if next == row {
 		return
 	}
-	if row != 0 && !c.Closed && (next == 0 || next > row) && !r.tx.env.Movable(row) {
-		return
+	if row != 0 && !c.Closed && !r.tx.rearm && (next == 0 || next > row) {
+		if next != 0 && next-row < dueSlack || !r.tx.env.Movable(row) {
+			return
+		}
 	}
 	c.DueGone, c.Due = row, next
 	r.S.DeadlineRow = next
@@ -276,8 +285,6 @@ func (r *Run) moveDue(c *Changes) {
 
 // Rearm moves the row in due of a run that was woken too early.
 func (r *Run) Rearm(env *Env) *Changes {
-	moved := *env
-	moved.Movable = func(int64) bool { return true }
-	r.begin(&moved)
+	r.begin(env).rearm = true
 	return r.commit()
 }

@@ -48,6 +48,7 @@ type tx struct {
 	want     bool // something happened that a workflow task must see
 	force    bool // a workflow task is wanted though nothing happened
 	oversize string
+	rearm    bool // the row in due must move
 	flushed  bool // buffered events became events
 	closed   bool
 	first    bool
