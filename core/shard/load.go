@@ -44,7 +44,8 @@ func (s *Shard) pointerLoaded(k port.RunKey, w *workflow, value []byte) {
 	for _, in := range parked {
 		s.serve(in)
 	}
-	if w.current == "" && len(w.parked) == 0 {
+	// Serving may have forgotten w, and begun to load the pointer again for another input.
+	if w.current == "" && len(w.parked) == 0 && s.cache.workflows[workflowKey{k.NamespaceID, k.WorkflowID}] == w {
 		s.cache.forgetWorkflow(k)
 	}
 }
