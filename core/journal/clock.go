@@ -35,3 +35,6 @@ func (c *shardClock) restore(recorded time.Time, now port.Clock) {
 // Time is the shard's time (J9): at least the wall clock, at least what was
 // recorded or given out before plus the monotonic time since.
 func (l *Log) Time(now port.Clock) time.Time { return l.clock.now(now) }
+
+// NotBefore lets time go on from t at least: the owner knows that its predecessor's came as far.
+func (l *Log) NotBefore(t time.Time, now port.Clock) { l.clock.restore(t, now) }

@@ -137,6 +137,10 @@ func (s *Shard) loadDue() {
 func (s *Shard) dueLoaded(ev *journal.Event) {
 	for _, rows := range ev.Scans {
 		for _, row := range rows {
+			if row.Key.Key == keyClock {
+				s.clockLoaded(row.Value)
+				continue
+			}
 			t, err := DecodeDue(row.Value)
 			if err != nil {
 				panic("shard: " + err.Error())

@@ -61,6 +61,7 @@ type Shard struct {
 	snapshot *port.Snapshot
 	now      port.Clock
 	time     int64 // shard time of this step, Unix ns
+	clock    int64 // time up to which the stored clock covers; Unix ns
 	out      *port.Effects
 	opened   bool // was asked for once
 	ready    bool
@@ -101,6 +102,7 @@ func New(cfg Config) *Shard {
 // forget drops everything that is not in the store.
 func (s *Shard) forget() {
 	s.ready = false
+	s.clock = 0
 	s.cache = newCache(s.cfg.CacheBytes)
 	s.reads = map[uint64]readDone{}
 	s.due = newDueIndex()
