@@ -34,6 +34,7 @@ type bench struct {
 	ids      uint64
 	clock    port.Clock
 	out      port.Effects
+	reads    int // of the store
 }
 
 type letter struct {
@@ -92,6 +93,7 @@ func (b *bench) execute(from port.Address, e port.Effect) {
 	case port.FlushStore:
 		post(&port.Completed{Tag: e.Tag, Err: b.store.Flush(e.Flush)})
 	case port.ReadStore:
+		b.reads++
 		rows, _ := b.store.Get(e.Keys)
 		scans, _ := b.store.Scan(e.Ranges)
 		post(&port.Completed{Tag: e.Tag, Rows: rows, Scans: scans})
@@ -123,6 +125,43 @@ func (b *bench) reply(call uint64) proto.Message {
 		b.tb.Fatal(r.Refusal)
 	}
 	return r.Body.Message
+}
+
+// refused is the refusal of a call.
+func (b *bench) refused(call uint64) *port.Refusal {
+	r, ok := b.replies[call]
+	if !ok {
+		b.tb.Fatal("no reply")
+	}
+	delete(b.replies, call)
+	return r.Refusal
+}
+
+func startOf(id, request string) *ws.StartWorkflowExecutionRequest {
+	return &ws.StartWorkflowExecutionRequest{Namespace: "default", WorkflowId: id, WorkflowType: &commonpb.WorkflowType{Name: "wf"},
+		TaskQueue: &taskqueuepb.TaskQueue{Name: "q", Kind: enumspb.TASK_QUEUE_KIND_NORMAL}, RequestId: request, Identity: "c"}
+}
+
+// After some thousand starts an id that was never used is known to be free
+// without a read, and no id that was used is taken for free.
+func TestUnusedIDsAreKnownWithoutReading(t *testing.T) {
+	b := newBench(t)
+	const many = 6000
+	for i := range many {
+		b.reply(b.post(startOf(fmt.Sprint("wf-", i), "r")))
+	}
+	before := b.reads
+	for i := range 500 {
+		b.reply(b.post(startOf(fmt.Sprint("new-", i), "r")))
+	}
+	if n := b.reads - before; n > 50 {
+		t.Errorf("%d reads for 500 starts of unused ids", n)
+	}
+	for i := range many {
+		if f := b.refused(b.post(startOf(fmt.Sprint("wf-", i), "another"))); f == nil || f.Code != port.AlreadyExists {
+			t.Fatalf("id wf-%d was started twice: %v", i, f)
+		}
+	}
 }
 
 // BenchmarkOneActivity is a workflow with one activity, from its start to the answer of the one who waits for it.

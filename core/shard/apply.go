@@ -70,7 +70,9 @@ func (s *Shard) setCurrent(k port.RunKey) {
 	if err != nil {
 		panic("shard: a pointer row cannot be encoded: " + err.Error())
 	}
-	s.log.Put(pointerKey(k), row, fresh)
+	key := pointerKey(k)
+	s.absent.note(pointerHash(key.Key))
+	s.log.Put(key, row, fresh)
 }
 
 // changed wakes who waits for the run: history polls, and queries that the run's new state answers.

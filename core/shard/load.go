@@ -14,6 +14,9 @@ import (
 // current finds the current run id of a workflow. False: in was parked and will
 // be handled again.
 func (s *Shard) current(k port.RunKey, in port.Input) (string, bool) {
+	if s.cache.workflows[workflowKey{k.NamespaceID, k.WorkflowID}] == nil && s.absent.certainly(k) {
+		return "", true
+	}
 	w := s.cache.workflow(k)
 	if w.known {
 		return w.current, true

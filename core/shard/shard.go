@@ -69,6 +69,7 @@ type Shard struct {
 	early    []port.Input // came before the shard was ready
 
 	cache   cache
+	absent  absent
 	reads   map[uint64]readDone
 	due     dueIndex
 	queues  queueIndex
@@ -104,6 +105,7 @@ func (s *Shard) forget() {
 	s.ready = false
 	s.clock = 0
 	s.cache = newCache(s.cfg.CacheBytes)
+	s.absent = absent{}
 	s.reads = map[uint64]readDone{}
 	s.due = newDueIndex()
 	s.queues = newQueueIndex()

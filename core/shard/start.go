@@ -87,6 +87,7 @@ func (s *Shard) answerStarted(r *port.Request, req *workflowservice.StartWorkflo
 
 func (s *Shard) startNew(r *port.Request, req *workflowservice.StartWorkflowExecutionRequest, spec run.Spec) {
 	env := s.env(r.Namespace.ID, r.Run)
+	s.knowAbsent()
 	e := s.adopt(run.New(env, spec))
 	s.answerStarted(r, req, e)
 }
