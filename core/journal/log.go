@@ -243,8 +243,11 @@ func (l *Log) End(now port.Clock, out *port.Effects) {
 
 // NextAlarm is when End wants to be called, zero if it need not be.
 func (l *Log) NextAlarm() time.Time {
-	at := time.Duration(0)
-	for _, next := range [...]time.Duration{l.opens.at, l.flushAlarm(), l.proofs.at, l.trimming.at} {
+	at, proof := time.Duration(0), time.Duration(0)
+	if l.state == active { // else End asks for none, and a time that has passed would ring without end
+		proof = l.proofs.at
+	}
+	for _, next := range [...]time.Duration{l.opens.at, l.flushAlarm(), proof, l.trimming.at} {
 		if next != 0 && (at == 0 || next < at) {
 			at = next
 		}
