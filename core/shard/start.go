@@ -182,13 +182,13 @@ func (s *Shard) signalWithStart(r *port.Request, req *workflowservice.SignalWith
 		return
 	}
 	sig := &run.Signal{Name: req.SignalName, Input: req.SignalInput, Header: req.Header, Identity: req.Identity, RequestID: req.RequestId, Key: r.Key, Links: req.Links}
+	if old != nil && old.run.SignalTwice(r.Key) { // a repetition: its run may have closed since
+		s.answerSignaled(r, req, old, old.run.S.StartRequestId == r.Key)
+		return
+	}
 	if old != nil && !old.run.Closed() {
 		if req.WorkflowIdConflictPolicy != enumspb.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING {
 			s.signalRunning(r, req, old, sig)
-			return
-		}
-		if old.run.SignalTwice(r.Key) {
-			s.answerSignaled(r, req, old, false)
 			return
 		}
 	} else if old != nil {
