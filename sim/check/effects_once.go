@@ -14,9 +14,11 @@ import (
 // acknowledged stands in exactly one place of all histories, whatever was
 // retried, and what was not in at most one.
 //
-// A start whose request id is repeated after another run took the workflow id is
-// not known any more (the API remembers the request of the current run only): its
-// copies are told apart by the runs between them.
+// Two repetitions are not known any more, as the API remembers requests with the
+// run that they reached: a start that is repeated after another run took its
+// workflow id, and a client's signal that is repeated after its run has closed and
+// another one took its place. Both are counted as marks. What workflows send to
+// each other has no such excuse.
 
 // payloads knows where each unique payload was recorded.
 type payloads struct {
@@ -39,16 +41,43 @@ type acked struct {
 func newPayloads() payloads { return payloads{places: map[string]place{}, known: map[string]bool{}} }
 
 // recorded notes where a payload stands. A second place is a breach.
-func (p *payloads) recorded(r *Run, e *historypb.HistoryEvent) *Breach {
-	payload := payloadOf(e)
+func (l *Ledger) recorded(r *Run, e *historypb.HistoryEvent) *Breach {
+	p, payload := &l.pays, payloadOf(e)
 	if payload == "" {
 		return nil
 	}
 	if was, twice := p.places[payload]; twice {
+		if e.EventId == 1 && l.runBetween(was.run, r) {
+			l.Marks.Add("start repeated after another run took its id")
+			return nil
+		}
+		if l.signalAgain(was.run, r, e) {
+			l.Marks.Add("signal repeated after its run had closed")
+			return nil
+		}
 		return breach(EffectsOnce, r.Key.RunID, "payload %q is in event %d of run %s and in event %d, %v", payload, was.event, was.run, e.EventId, e.EventType)
 	}
 	p.places[payload] = place{r.Key.RunID, e.EventId}
 	return nil
+}
+
+// signalAgain: a client's signal, in a run that began after the first one's.
+func (l *Ledger) signalAgain(was string, r *Run, e *historypb.HistoryEvent) bool {
+	a := e.GetWorkflowExecutionSignaledEventAttributes()
+	first := l.runs[was]
+	return a != nil && a.ExternalWorkflowExecution == nil && first != r && first.workflow == r.workflow && first.closed
+}
+
+// runBetween reports whether the workflow id had another run since the run was.
+func (l *Ledger) runBetween(was string, r *Run) bool {
+	since := false
+	for _, q := range l.Runs {
+		if since && q != r && q.workflow == r.workflow {
+			return true
+		}
+		since = since || q.Key.RunID == was
+	}
+	return false
 }
 
 // payloadOf is the unique payload that an event carries, with its kind in front.

@@ -55,11 +55,12 @@ type Run struct {
 	Due     map[string]port.Task // its rows in due, by key; deadlines have no kind
 	Gone    bool                 // removed after its retention
 
-	size   int64 // bytes of its batches
-	fold   fold
-	order  order
-	mark   bool // in touched
-	closed bool
+	workflow string
+	size     int64 // bytes of its batches
+	fold     fold
+	order    order
+	mark     bool // in touched
+	closed   bool
 }
 
 // NewLedger makes an empty ledger. tables reads the database's tables.
@@ -99,6 +100,9 @@ func (l *Ledger) Appended(id store.ShardID, seq store.Seq, record []byte) {
 	l.tails[id] = append(l.tails[id], kept)
 	l.settle(r.Time)
 }
+
+// clockKey is the row in due that keeps the time of a shard (core/shard, clock.go).
+const clockKey = "c"
 
 func (l *Ledger) part(p store.Partition) map[string]image {
 	m := l.parts[p]
@@ -142,6 +146,9 @@ func (l *Ledger) put(id store.ShardID, seq store.Seq, row *store.Row, at time.Ti
 			l.putHistory(l.run(k.Partition), value)
 		}
 	case store.Due:
+		if k.Key == clockKey {
+			return
+		}
 		l.putDue(k.Key, before, value)
 	}
 }
@@ -229,8 +236,11 @@ func (l *Ledger) putDue(key string, before, value []byte) {
 
 // eventRecorded holds one event, as it becomes durable, to the promises about events.
 func (l *Ledger) eventRecorded(r *Run, e *historypb.HistoryEvent) {
+	if a := e.GetWorkflowExecutionStartedEventAttributes(); a != nil {
+		r.workflow = a.WorkflowId
+	}
 	for _, b := range []*Breach{
-		r.order.check(r, e), timerNeverEarly(r, e), l.timerPunctual(r, e), l.pays.recorded(r, e),
+		r.order.check(r, e), timerNeverEarly(r, e), l.timerPunctual(r, e), l.recorded(r, e),
 	} {
 		if b != nil {
 			l.Fail(b)

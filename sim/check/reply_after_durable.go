@@ -56,7 +56,7 @@ func (l *Ledger) started(q *workflowservice.StartWorkflowExecutionRequest, res *
 		return nil
 	}
 	id := inputID(q.Input)
-	if was, there := l.pays.places[startPayload(id)]; !there || was.run != res.RunId {
+	if e := r.event(1); e == nil || inputID(e.GetWorkflowExecutionStartedEventAttributes().GetInput()) != id {
 		return breach(ReplyAfterDurable, res.RunId, "start of %s was acknowledged, its input %q is not in the history of the run", q.WorkflowId, id)
 	}
 	l.pays.acknowledge(startPayload(id), "start of "+q.WorkflowId)

@@ -30,7 +30,6 @@ func (x *worker) activityGiven(t *workflowservice.PollActivityTaskQueueResponse)
 		w.Fail(badTask("activity %s of %s came without its input", t.ActivityId, t.WorkflowExecution))
 		return
 	}
-	x.keep(t.TaskToken)
 	switch {
 	case w.bad(x.rand, w.cfg.Vanish), int(t.Attempt) <= a.plan.Hangs:
 		w.Counts.Vanished++
@@ -80,7 +79,7 @@ func (a *attempt) end() {
 	if w.bad(x.rand, w.cfg.Twice) {
 		x.later(50*time.Millisecond, func() { x.call(proto.Clone(req), callTimeout, func(cluster.Result) {}) })
 	}
-	x.send(req)
+	x.send(req, a.task.TaskToken)
 }
 
 // completion has a result of its own for each attempt, as a token may be used twice.
@@ -96,10 +95,11 @@ func (a *attempt) completion(token []byte) proto.Message {
 }
 
 // send repeats an answer as SDKs do, until it is known to be of no use.
-func (x *worker) send(req proto.Message) {
+func (x *worker) send(req proto.Message, token []byte) {
 	x.call(proto.Clone(req), callTimeout, x.ifAlive(func(r cluster.Result) {
+		x.spent(token, r)
 		if again(r) {
-			x.world.U.After(x.rand.Spread(10*time.Millisecond, 2*time.Second), x.alive(func() { x.send(req) }))
+			x.world.U.After(x.rand.Spread(10*time.Millisecond, 2*time.Second), x.alive(func() { x.send(req, token) }))
 		}
 	}))
 }

@@ -28,9 +28,6 @@ func (x *worker) taskGiven(t *workflowservice.PollWorkflowTaskQueueResponse) {
 	}
 	w := x.world
 	w.Counts.Tasks++
-	if t.Query == nil {
-		x.keep(t.TaskToken)
-	}
 	switch {
 	case w.bad(x.rand, w.cfg.Vanish):
 		w.Counts.Vanished++
@@ -106,7 +103,7 @@ func (x *worker) work(t *workflowservice.PollWorkflowTaskQueueResponse, events [
 		}
 	}
 	have := x.cache[run]
-	if have == nil {
+	if have == nil || len(events) > 0 && events[0].EventId == 1 {
 		have = program.New(t.WorkflowExecution.WorkflowId, run)
 		x.remember(run, have)
 	}
@@ -136,7 +133,7 @@ func upToStart(events []*historypb.HistoryEvent, started int64) []*historypb.His
 
 // remember keeps an instance; the memory is small.
 func (x *worker) remember(run string, p *program.Instance) {
-	if len(x.cache) >= cacheMax {
+	if len(x.cache) >= cacheMax && x.cache[run] == nil {
 		ids := slices.Sorted(maps.Keys(x.cache))
 		delete(x.cache, ids[x.rand.IntN(len(ids))])
 	}
@@ -189,6 +186,7 @@ func (x *worker) complete(t *workflowservice.PollWorkflowTaskQueueResponse, have
 				delete(x.cache, run)
 			}
 		}
+		x.spent(t.TaskToken, r)
 		if !r.OK() {
 			return
 		}

@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/protobuf/proto"
 
+	"perdure/core/port"
 	"perdure/sim/cluster"
 	"perdure/sim/program"
 )
@@ -150,8 +151,12 @@ func (x *worker) forged(own []byte) ([]byte, bool) {
 	return bent, true
 }
 
-// keep remembers a token for later mischief.
-func (x *worker) keep(token []byte) {
+// spent remembers the token of a task that has ended, for later mischief. One that
+// is still good would be no forgery: who has it may answer as it likes.
+func (x *worker) spent(token []byte, r cluster.Result) {
+	if !r.OK() && r.Code() != port.NotFound {
+		return
+	}
 	const most = 16
 	if len(x.old) < most {
 		x.old = append(x.old, token)
