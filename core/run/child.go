@@ -35,6 +35,9 @@ func (x *commander) startChild(c *commandpb.Command) *badCommand {
 		InitiatedId: e.EventId, NamespaceId: ns.ID, Namespace: ns.Name, WorkflowId: a.WorkflowId, RunId: r.tx.env.NewRunID(),
 		Type: a.WorkflowType.GetName(), ParentClosePolicy: int32(init.ParentClosePolicy), Initiated: encode(init),
 	}
+	if m := c.GetUserMetadata(); m != nil {
+		child.UserMetadata = encode(m)
+	}
 	r.onUndo(func() { r.children.remove(child.InitiatedId) })
 	r.children.put(child.InitiatedId, child)
 	r.touchNew(rowChild, child.InitiatedId)
@@ -167,7 +170,7 @@ func (r *Run) target(name string, cause enumspb.WorkflowTaskFailedCause) (*port.
 func ChildSpec(env *Env, m *StartChildBody) Spec {
 	i := m.Initiated
 	return Spec{
-		WorkflowID: i.WorkflowId, RunID: m.RunID, RequestID: m.RequestID, ParentNamespaceID: m.ParentNamespaceID, AwaitsParent: true,
+		WorkflowID: i.WorkflowId, RunID: m.RunID, RequestID: m.RequestID, ParentNamespaceID: m.ParentNamespaceID, AwaitsParent: true, UserMetadata: m.UserMetadata,
 		Started: &historypb.WorkflowExecutionStartedEventAttributes{
 			WorkflowType: i.WorkflowType, ParentWorkflowNamespace: m.ParentNamespace, ParentWorkflowNamespaceId: m.ParentNamespaceID,
 			ParentWorkflowExecution: m.Parent, ParentInitiatedEventId: m.InitiatedID, RootWorkflowExecution: m.Root,

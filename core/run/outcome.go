@@ -76,7 +76,7 @@ func (r *Run) childStarted(c *runpb.Child) {
 
 // confirmChild tells a child that it may begin.
 func (r *Run) confirmChild(c *runpb.Child) {
-	c.Resolved, c.ConfirmOwed, c.Initiated = true, true, nil
+	c.Resolved, c.ConfirmOwed, c.Initiated, c.UserMetadata = true, true, nil, nil
 	r.touch(rowChild, c.InitiatedId)
 	r.owe(oweConfirm, c.InitiatedId)
 }

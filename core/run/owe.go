@@ -6,6 +6,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
+	sdkpb "go.temporal.io/api/sdk/v1"
 
 	"perdure/core/history"
 	"perdure/core/port"
@@ -102,6 +103,7 @@ type (
 		Parent, Root                       *commonpb.WorkflowExecution
 		ParentNamespaceID, ParentNamespace string
 		Priority                           *commonpb.Priority
+		UserMetadata                       *sdkpb.UserMetadata
 	}
 	// SignalBody is a signal of another run.
 	SignalBody struct {
@@ -188,11 +190,15 @@ func (r *Run) startChildBody(c *runpb.Child) *StartChildBody {
 	if r.S.RootWorkflowId == "" {
 		root = r.Execution()
 	}
-	return &StartChildBody{
+	body := &StartChildBody{
 		Initiated: decode(c.Initiated, &historypb.StartChildWorkflowExecutionInitiatedEventAttributes{}), InitiatedID: c.InitiatedId,
 		RunID: c.RunId, RequestID: "child-" + c.RunId, Parent: r.Execution(), Root: root,
 		ParentNamespaceID: r.S.NamespaceId, ParentNamespace: c.Namespace, Priority: r.priority(),
 	}
+	if len(c.UserMetadata) > 0 {
+		body.UserMetadata = decode(c.UserMetadata, &sdkpb.UserMetadata{})
+	}
+	return body
 }
 
 func (r *Run) signalMessage(m *port.Message, x *runpb.External) {

@@ -1273,9 +1273,10 @@ type Child struct {
 	RunId             string                 `protobuf:"bytes,6,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"` // fixed by the parent
 	Type              string                 `protobuf:"bytes,7,opt,name=type,proto3" json:"type,omitempty"`
 	ParentClosePolicy int32                  `protobuf:"varint,8,opt,name=parent_close_policy,json=parentClosePolicy,proto3" json:"parent_close_policy,omitempty"`
-	Initiated         []byte                 `protobuf:"bytes,9,opt,name=initiated,proto3" json:"initiated,omitempty"`                          // attributes of the initiated event while not started
-	ConfirmOwed       bool                   `protobuf:"varint,10,opt,name=confirm_owed,json=confirmOwed,proto3" json:"confirm_owed,omitempty"` // the child does not know yet that its start was recorded
-	Resolved          bool                   `protobuf:"varint,11,opt,name=resolved,proto3" json:"resolved,omitempty"`                          // the start was answered
+	Initiated         []byte                 `protobuf:"bytes,9,opt,name=initiated,proto3" json:"initiated,omitempty"`                            // attributes of the initiated event while not started
+	ConfirmOwed       bool                   `protobuf:"varint,10,opt,name=confirm_owed,json=confirmOwed,proto3" json:"confirm_owed,omitempty"`   // the child does not know yet that its start was recorded
+	Resolved          bool                   `protobuf:"varint,11,opt,name=resolved,proto3" json:"resolved,omitempty"`                            // the start was answered
+	UserMetadata      []byte                 `protobuf:"bytes,12,opt,name=user_metadata,json=userMetadata,proto3" json:"user_metadata,omitempty"` // of the child while it is not started
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -1385,6 +1386,13 @@ func (x *Child) GetResolved() bool {
 		return x.Resolved
 	}
 	return false
+}
+
+func (x *Child) GetUserMetadata() []byte {
+	if x != nil {
+		return x.UserMetadata
+	}
+	return nil
 }
 
 // External is a signal or a cancel on its way to another run.
@@ -1792,7 +1800,7 @@ const file_run_proto_rawDesc = "" +
 	"\btimer_id\x18\x01 \x01(\tR\atimerId\x12\x1d\n" +
 	"\n" +
 	"started_id\x18\x02 \x01(\x03R\tstartedId\x12\x1b\n" +
-	"\tfire_time\x18\x03 \x01(\x03R\bfireTime\"\xe3\x02\n" +
+	"\tfire_time\x18\x03 \x01(\x03R\bfireTime\"\x88\x03\n" +
 	"\x05Child\x12!\n" +
 	"\finitiated_id\x18\x01 \x01(\x03R\vinitiatedId\x12\x1d\n" +
 	"\n" +
@@ -1807,7 +1815,8 @@ const file_run_proto_rawDesc = "" +
 	"\tinitiated\x18\t \x01(\fR\tinitiated\x12!\n" +
 	"\fconfirm_owed\x18\n" +
 	" \x01(\bR\vconfirmOwed\x12\x1a\n" +
-	"\bresolved\x18\v \x01(\bR\bresolved\"\x8d\x01\n" +
+	"\bresolved\x18\v \x01(\bR\bresolved\x12#\n" +
+	"\ruser_metadata\x18\f \x01(\fR\fuserMetadata\"\x8d\x01\n" +
 	"\bExternal\x12!\n" +
 	"\finitiated_id\x18\x01 \x01(\x03R\vinitiatedId\x12\x1c\n" +
 	"\tinitiated\x18\x02 \x01(\fR\tinitiated\x12\x1d\n" +
