@@ -265,9 +265,12 @@ func (s *scene) pass(g *gate) {
 	s.must(g.wait(s.ctx))
 }
 
-// short options that most workflows use.
+// attemptTime is what activities get by default. A kill may take the answer of a
+// poll along; the attempt that it began is repeated only after this time.
+const attemptTime = 5 * time.Second
+
 func withActivity(ctx workflow.Context) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: attemptTime})
 }
 
 func fromPayload(p *commonpb.Payload, into any) error {

@@ -100,7 +100,7 @@ func workerVanishes(s *scene) {
 	var wire cable
 	away := dial(s, s.server.Addr, home, grpc.WithContextDialer(wire.dial))
 	s.workWith(away, s.queue, worker.Options{StickyScheduleToStartTimeout: time.Second}, flows{"collect": collect}, nil)
-	run := s.start("collect")
+	run := s.startWith(client.StartWorkflowOptions{WorkflowTaskTimeout: 2 * time.Second}, "collect") // it may vanish with a task
 	s.signal(run, "number", 1)
 	s.started(run)
 	wire.sever()
