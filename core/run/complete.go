@@ -143,6 +143,9 @@ func (r *Run) finishCompletion(c *Completion, before *runpb.WorkflowTask, eager 
 		}
 	}
 	out.Changes = r.commit()
+	if out.Changes.Oversize != "" {
+		out.NewTask, out.Eager = false, nil // the run has ended: there is nothing to work on
+	}
 	return out
 }
 
