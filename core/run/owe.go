@@ -50,8 +50,20 @@ func (r *Run) paid(k oweKind, id int64) {
 	}
 }
 
-// rebuildOwed derives the list from the state.
+// rebuildOwed derives the list from the state. What was sent keeps the time of its
+// next try; a run that was just loaded does not know and sends at once.
 func (r *Run) rebuildOwed() {
+	sent := make(map[owed]int64, len(r.owed))
+	for _, o := range r.owed {
+		sent[owed{kind: o.kind, id: o.id}] = o.at
+	}
+	r.listOwed()
+	for i, o := range r.owed {
+		r.owed[i].at = sent[owed{kind: o.kind, id: o.id}]
+	}
+}
+
+func (r *Run) listOwed() {
 	r.owed = nil
 	for _, id := range r.children.ids() {
 		c, _ := r.children.get(id)
