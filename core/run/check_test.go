@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	commonpb "go.temporal.io/api/common/v1"
 	"google.golang.org/protobuf/proto"
 
 	"perdure/core/port"
@@ -171,15 +172,20 @@ func waitingOf(r *Run) []Dispatch {
 		}
 		out = append(out, Dispatch{
 			Kind: port.ActivityTask, Queue: port.QueueKey{NamespaceID: r.S.NamespaceId, Name: a.Queue, Type: port.ActivityQueue},
-			ID: id, Attempt: a.Attempt, Stamp: a.Stamp, Priority: activityPriority(a), Time: a.ScheduledTime,
+			ID: id, Attempt: a.Attempt, Stamp: a.Stamp, Priority: activityPriority(r, a), Time: a.ScheduledTime,
 		})
 	}
 	return out
 }
 
-func activityPriority(a *runpb.Activity) int32 {
-	r := &Run{S: &runpb.Run{Priority: a.Priority}}
-	return r.priorityKey()
+// activityPriority: the activity's own key, else that of the workflow, else the middle one.
+func activityPriority(r *Run, a *runpb.Activity) int32 {
+	for _, p := range [][]byte{a.Priority, r.S.Priority} {
+		if key := decode(p, &commonpb.Priority{}).PriorityKey; key > 0 {
+			return key
+		}
+	}
+	return 3
 }
 
 // deadlineHolds: Deadline is the earliest of all that the state waits for.

@@ -127,6 +127,15 @@ func (f *fold) command(e *historypb.HistoryEvent) error {
 		return nil
 	}
 	at := m.Get(d).Message().Get(id).Int()
+	switch e.EventType { // they have the field, but are no command's
+	case enumspb.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED, enumspb.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED,
+		enumspb.EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED:
+		f.completed = 0
+		if at != 0 {
+			return fmt.Errorf("names task completed %d", at)
+		}
+		return nil
+	}
 	if at == 0 || at != f.completed {
 		return fmt.Errorf("comes with task completed %d, the last one was %d", at, f.completed)
 	}

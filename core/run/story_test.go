@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"perdure/core/port"
+	"perdure/core/validate"
 )
 
 // Stories: the life of a run told in testdata/*, in virtual time. A story that is
@@ -63,7 +64,7 @@ func TestStories(t *testing.T) {
 //	outcome start|signal|cancel|left|confirmed|parent id [cause=]
 //	parent-recorded              the parent has recorded this run as its child
 //	child-closed id status [result=] [failure=] [run=]
-//	limit Name=n, flushed        settings
+//	limit Name=n, flushed        settings; flushed: rows in due are in the tables, and are shown
 //	run n                        go on with that run of the chain
 //	reload                       build the run anew from its rows
 //	describe, history            show
@@ -249,7 +250,7 @@ func (s *story) tellChanges(k *kept, c *Changes) {
 	}
 	s.tellMessages(k)
 	s.tell("deadline %s", s.deadline(k.run))
-	if got := k.due; got != k.run.Deadline() {
+	if got := k.due; s.flushed && got != k.run.Deadline() { // else when it moves is a matter of cost
 		s.tell("due row %s", since(got))
 	}
 }
@@ -395,6 +396,9 @@ func (s *story) start(a *arguments, _ string) error {
 	}
 	if err := set(spec.Started, a.rest()); err != nil {
 		return err
+	}
+	if p := spec.Started.RetryPolicy; p != nil {
+		spec.Started.RetryPolicy = validate.FilledRetryPolicy(p) // as the frontend does
 	}
 	if c := spec.Started.CronSchedule; c != "" {
 		spec.Backoff, spec.Started.Initiator = CronBackoff(s.env(), c), enumspb.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE
