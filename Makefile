@@ -7,7 +7,7 @@ BENCH    ?= .
 PKG      ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check-go vet staticcheck house unit race fuzz bench sim clean
+.PHONY: help build run test check-go vet staticcheck house unit race fuzz bench sim e2e kill clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,7 +19,7 @@ build: check-go ## Build bin/perdure and bin/sim (the first time takes minutes: 
 run: build ## Build and run a server on 127.0.0.1:7233 with its data in perdure-data
 	$(BIN)/perdure serve
 
-test: build vet staticcheck unit race fuzz sim ## Check everything, as CI does
+test: build vet staticcheck unit race fuzz sim e2e ## Check everything, as CI does
 
 vet: check-go ## Look for mistakes with go vet
 	$(GO) vet ./...
@@ -48,6 +48,13 @@ bench: check-go ## Run benchmarks; BENCH=Hop PKG=./adapters/runtime for one
 
 sim: build ## Simulate clusters under faults
 	$(if $(wildcard cmd/sim/*.go),$(BIN)/sim,@echo "there is no simulator yet")
+
+e2e: check-go ## Play programs of the Go SDK against the built server, also across a kill; a short form of kill
+	cd docs/quickstart && $(GO) vet .
+	cd test && $(GO) vet ./... && $(GO) test -count=1 -short ./...
+
+kill: check-go ## Kill the server under load many times, restart it with 100,000 open workflows, and count what is lost
+	cd test && $(GO) test -count=1 -v -timeout 60m ./durability
 
 clean: ## Remove what was built
 	rm -rf $(BIN) build

@@ -97,7 +97,7 @@ func dial(t testing.TB, address, namespace string, options ...grpc.DialOption) c
 
 // dialRaw connects without the SDK. Calls that a restart cuts are made again,
 // so each names its request id where that matters; errors are those of serviceerror.
-func dialRaw(t testing.TB, address string) *grpc.ClientConn {
+func dialRaw(t testing.TB, address string, options ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
 	again := func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 		for {
@@ -107,8 +107,8 @@ func dialRaw(t testing.TB, address string) *grpc.ClientConn {
 			}
 		}
 	}
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), quickly,
-		grpc.WithUnaryInterceptor(again), grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
+	conn, err := grpc.NewClient(address, append(options, grpc.WithTransportCredentials(insecure.NewCredentials()), quickly,
+		grpc.WithUnaryInterceptor(again), grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))...)
 	if err != nil {
 		t.Fatal(err)
 	}
