@@ -58,6 +58,19 @@ func (l *Log) SendAfter(to port.Address, in port.Input, at store.Seq, out *port.
 	}
 }
 
+// SendProven lets the message out when this node is proven to have owned the
+// shard at some time after this call. A closed log forgets it.
+func (l *Log) SendProven(to port.Address, in port.Input, out *port.Effects) {
+	switch {
+	case !l.Active():
+	case l.cfg.Exclusive:
+		out.Send(to, in)
+	default:
+		l.proofs.ticket++
+		l.wait(waiting{at: l.durable, ticket: l.proofs.ticket, effect: port.Send{To: to, In: in}})
+	}
+}
+
 func (l *Log) wait(w waiting) {
 	assert(w.at <= l.seq+1, "J10: nothing waits for a position that no record will have")
 	if w.at > l.seq {

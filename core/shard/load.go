@@ -1,6 +1,9 @@
 package shard
 
 import (
+	"errors"
+	"fmt"
+
 	"perdure/core/history"
 	"perdure/core/journal"
 	"perdure/core/port"
@@ -96,8 +99,12 @@ func (s *Shard) loadRun(e *entry) {
 func (s *Shard) runLoaded(e *entry, ev *journal.Event) {
 	e.loading = false
 	if row := ev.Rows[0].Value; row != nil && e.run == nil {
-		r, batches := s.build(e.key, row, ev)
-		if r != nil && r.S.NamespaceId == e.key.NamespaceID && r.S.WorkflowId == e.key.WorkflowID {
+		r, batches, err := build(row, ev)
+		if err != nil {
+			s.unreadable(e, err)
+			return
+		}
+		if r.S.NamespaceId == e.key.NamespaceID && r.S.WorkflowId == e.key.WorkflowID {
 			e.run = r
 			e.seq = s.log.Seq() // its rows may come from a record that is not durable yet
 			e.setHistory(batches, false)
@@ -115,23 +122,50 @@ func (s *Shard) runLoaded(e *entry, ev *journal.Event) {
 	}
 }
 
-func (s *Shard) build(k port.RunKey, row []byte, ev *journal.Event) (*run.Run, []history.Batch) {
+func build(row []byte, ev *journal.Event) (*run.Run, []history.Batch, error) {
 	pending := make([]run.Row, len(ev.Scans[0]))
 	for i, p := range ev.Scans[0] {
 		pending[i] = run.Row{Key: p.Key.Key, Value: p.Value}
 	}
 	r, err := run.NewFromRows(row, pending)
 	if err != nil {
-		panic("shard: run " + k.RunID + " cannot be read: " + err.Error())
+		return nil, nil, err
 	}
 	batches := decodeHistory(ev.Scans[1], 0)
 	if len(batches) == 0 {
-		panic("shard: run " + k.RunID + " has no history")
+		return nil, nil, errors.New("it has no history")
 	}
-	if err := r.LoadStart(batches[0]); err != nil {
-		panic("shard: the first event of run " + k.RunID + " cannot be read: " + err.Error())
+	return r, batches, r.LoadStart(batches[0])
+}
+
+// unreadable: rows that do not fit together. Either this shard has another owner,
+// who is removing them, or an invariant is broken: a proof of ownership tells.
+// Until then whatever needs the run stays parked.
+func (s *Shard) unreadable(e *entry, err error) {
+	e.loading = true
+	s.lastSuspect++
+	s.suspects[s.lastSuspect] = suspect{e, err.Error()}
+	s.log.SendProven(s.cfg.Self, &port.Completed{Tag: s.lastSuspect}, s.out)
+}
+
+// suspect is a run that could not be read.
+type suspect struct {
+	entry *entry
+	what  string
+}
+
+// proven is told that the shard was this node's when it could not read a run.
+func (s *Shard) proven(c *port.Completed) {
+	x, known := s.suspects[c.Tag]
+	if !known {
+		return
 	}
-	return r, batches
+	delete(s.suspects, c.Tag)
+	parked := x.entry.parked
+	s.setAside(x.entry.key, x.what)
+	for _, in := range parked {
+		s.turnAway(x.entry.key, in)
+	}
 }
 
 // decodeHistory gives the batches of rows that hold events from on. Rows may
@@ -184,6 +218,9 @@ func (s *Shard) readHistory(e *entry, from int64, key string) {
 			return
 		case len(batches) == 0 && next != "":
 			s.readHistory(e, from, next)
+			return
+		case e.run != nil && from <= e.run.LastEvent() && (len(batches) == 0 || batches[0].First > from):
+			s.unreadable(e, fmt.Errorf("event %d is missing", from))
 			return
 		}
 		e.reading = false

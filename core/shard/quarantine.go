@@ -22,19 +22,22 @@ func (s *Shard) contain(in port.Input) {
 	if what == nil {
 		return
 	}
-	k := s.moving
+	s.setAside(s.moving, fmt.Sprint(what))
+	s.turnAway(s.moving, in)
+}
+
+func (s *Shard) setAside(k port.RunKey, what string) {
 	if s.sick == nil {
 		s.sick = map[port.RunKey]string{}
 	}
-	s.sick[k] = fmt.Sprint(what)
+	s.sick[k] = what
 	s.due.set(k, 0)
 	if e := s.cache.runs[k]; e != nil {
 		s.cache.remove(e)
 	}
 	if s.cfg.Quarantined != nil {
-		s.cfg.Quarantined(k, s.sick[k])
+		s.cfg.Quarantined(k, what)
 	}
-	s.turnAway(k, in)
 }
 
 // turnAway answers what comes for a run that is set aside. Its tasks leave the

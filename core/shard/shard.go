@@ -77,6 +77,9 @@ type Shard struct {
 	queries queries
 	armed   time.Time
 
+	suspects    map[uint64]suspect // until a proof of ownership comes back
+	lastSuspect uint64
+
 	transition run.Env     // see env
 	moving     port.RunKey // the run of the transition
 	deciding   bool        // a run decides: nothing of it is recorded yet
@@ -107,6 +110,7 @@ func (s *Shard) forget() {
 	s.cache = newCache(s.cfg.CacheBytes)
 	s.absent = absent{}
 	s.reads = map[uint64]readDone{}
+	s.suspects = map[uint64]suspect{}
 	s.due = newDueIndex()
 	s.queues = newQueueIndex()
 	s.waits = waits{}
@@ -141,6 +145,9 @@ func (s *Shard) handle(in port.Input) {
 		return
 	case port.Drain:
 		s.drain()
+		return
+	case *port.Completed:
+		s.proven(in)
 		return
 	}
 	if !s.ready || s.snapshot == nil {

@@ -58,7 +58,7 @@ func (s *Shard) workflowTaken(e *entry, in *port.Taken) {
 		return
 	}
 	// What the worker is shown must be durable, its own start excepted.
-	at := e.seq
+	at, again := e.seq, e.run.S.Task != nil && e.run.S.Task.Reoffered
 	c, started := e.run.StartTask(s.env(e.key.NamespaceID, e.key), in.Task.Stamp, run.Starter{Identity: in.Poll.Identity, RequestID: in.Poll.ID})
 	s.apply(e, c)
 	if !started {
@@ -68,7 +68,11 @@ func (s *Shard) workflowTaken(e *entry, in *port.Taken) {
 	if bs, ok = e.batches(from, maxPage); !ok {
 		bs = nil // the start made the window too short: the worker reads from its first page token
 	}
-	s.log.Reply(port.Reply{Call: in.Poll.Call, Body: s.taskAnswer(e, bs, s.carried(e.key)), Token: e.run.Token()}, at, s.out)
+	queries := s.carried(e.key)
+	if again { // its history ends where it was first given out: a later query may want to see more
+		queries = nil
+	}
+	s.log.Reply(port.Reply{Call: in.Poll.Call, Body: s.taskAnswer(e, bs, queries), Token: e.run.Token()}, at, s.out)
 }
 
 // taskAnswer is what a worker gets for the started workflow task: the first page
