@@ -124,29 +124,29 @@ func (n *nodes) jump() {
 	p.Jump(d)
 }
 
-// challenge lets a second process open the same shards; one of the two dies later.
+// challenge lets a second process open the same shards; one of the two dies
+// later, and then the other. (Nobody tells a stale owner that its rival is gone:
+// that is the membership's part, which does not exist yet.)
 func (n *nodes) challenge() {
 	if n.rival != nil && n.rival.Up() {
 		return
 	}
 	n.Rivals++
 	n.rival = n.s.cluster.Boot(port.NodeID(2), n.skew())
-	rival := n.rival
-	n.s.u.After(n.rand.Spread(10*time.Millisecond, 5*time.Second), func() {
-		if n.first.Up() && n.rand.IntN(2) == 0 {
-			n.first.Crash()
-			n.s.u.After(n.rand.Spread(time.Millisecond, 5*time.Second), func() {
-				if rival.Up() {
-					rival.Crash()
-				}
-				n.boot()
-			})
-			return
-		}
-		if rival.Up() {
-			rival.Crash()
-		}
-	})
+	order := []*cluster.Process{n.first, n.rival}
+	if n.rand.IntN(2) == 0 {
+		order[0], order[1] = order[1], order[0]
+	}
+	at := time.Duration(0)
+	for _, p := range order {
+		at += n.rand.Spread(10*time.Millisecond, 5*time.Second)
+		n.s.u.After(at, func() {
+			if p.Up() {
+				p.Crash()
+			}
+		})
+	}
+	n.s.u.After(at+n.rand.Spread(time.Millisecond, time.Second), n.boot)
 }
 
 // heal ends all that, with node 1 up and alone.
@@ -154,6 +154,9 @@ func (n *nodes) heal() {
 	n.healed = true
 	if n.rival != nil && n.rival.Up() {
 		n.rival.Crash()
+		if n.first.Up() {
+			n.first.Crash()
+		}
 	}
 	n.first.Resume()
 	n.s.u.After(time.Second, n.boot)

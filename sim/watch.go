@@ -100,14 +100,11 @@ func (s *simulation) historyShown(c *cluster.Call, fragments [][]byte) *check.Br
 	return s.ledger.ShownDurable(q.Execution.RunId, encoded, first, s.transientFrom(q.Execution.RunId, encoded, first)-1)
 }
 
-// transientFrom is the first of the task events that are shown though they are not recorded.
+// transientFrom is the first of the task events that are shown though they are
+// not recorded, or were not when the answer was made.
 func (s *simulation) transientFrom(run string, encoded [][]byte, first int64) int64 {
-	r := s.ledger.Run(run)
 	end := first + int64(len(encoded))
-	if r == nil || end-1 <= int64(len(r.Encoded)) {
-		return end
-	}
-	for end > first && end-1 > int64(len(r.Encoded)) {
+	for end > first && end > first+int64(len(encoded))-2 && s.ledger.ShownDurable(run, encoded, first, end-1) != nil {
 		e := decodeEvent(encoded[end-1-first])
 		if e.EventType != enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED && e.EventType != enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED {
 			break

@@ -16,7 +16,7 @@ import (
 //
 // Two repetitions are not known any more, as the API remembers requests with the
 // run that they reached: a start that is repeated after another run took its
-// workflow id, and a client's signal that is repeated after its run has closed and
+// workflow id or its own was removed, and a client's signal that is repeated after its run has closed and
 // another one took its place. Both are counted as marks. What workflows send to
 // each other has no such excuse.
 
@@ -47,8 +47,8 @@ func (l *Ledger) recorded(r *Run, e *historypb.HistoryEvent) *Breach {
 		return nil
 	}
 	if was, twice := p.places[payload]; twice {
-		if e.EventId == 1 && l.runBetween(was.run, r) {
-			l.Marks.Add("start repeated after another run took its id")
+		if e.EventId == 1 && (l.runs[was.run].Gone || l.runBetween(was.run, r)) {
+			l.Marks.Add("start repeated after its run was removed or another took its id")
 			return nil
 		}
 		if l.signalAgain(was.run, r, e) {

@@ -98,7 +98,9 @@ func (f *follower) consecutive(events []*historypb.HistoryEvent) {
 	if len(events) > 0 && events[0].EventId < f.next && events[0].EventId >= f.next-f.unsure {
 		f.next = events[0].EventId
 	}
-	f.unsure = 0
+	if len(events) > 0 {
+		f.unsure = 0
+	}
 	for _, e := range events {
 		f.unsure++
 		if e.EventType != enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED && e.EventType != enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED {
