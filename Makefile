@@ -10,7 +10,7 @@ PKG      ?= ./...
 .PHONY: help build run test check-go vet staticcheck house unit race fuzz bench sim e2e kill clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: check-go ## Build bin/perdure and bin/sim (the first time takes minutes: packages are named as they are compiled)
 	CGO_ENABLED=0 $(GO) build -v -trimpath -o $(BIN)/perdure ./cmd/server
