@@ -2,13 +2,13 @@ package main
 
 import (
 	crand "crypto/rand"
-	"log/slog"
 	"math/rand/v2"
 	_ "time/tzdata" // cron schedules may name time zones that the machine does not know
 
 	"perdure/adapters/config"
 	"perdure/adapters/store/sqlite"
 	"perdure/core/node"
+	"perdure/core/store"
 )
 
 // Shares of the memory limit. What is left is for requests under way, connections and the collector.
@@ -20,12 +20,16 @@ const (
 // wire opens the store and makes the machines of a single node.
 func wire(s *config.Settings) (*parts, error) {
 	limit, _ := s.Memory()
-	db, err := sqlite.Open(s.Data, sqlite.Options{CacheBytes: int(limit) / storeShare, Logger: slog.Default()})
+	log := s.Logger()
+	db, err := sqlite.Open(s.Data, sqlite.Options{CacheBytes: int(limit) / storeShare, Logger: log})
 	if err != nil {
 		return nil, err
 	}
 	n := node.New(node.Config{
 		Owner: s.GRPCAddr, Exclusive: db.Exclusive(), Rand: generator, MemoryBytes: int(limit) / nodeShare, MinRetention: s.MinRetention,
+		Opened: func(shard store.ShardID, tailRows int) {
+			log.Info("shard opened", "shard", uint32(shard), "tail_rows", tailRows)
+		},
 	})
 	p := &parts{store: db, frontend: n.Frontend, node: n.Machines[0].Address.Node}
 	for _, m := range n.Machines {

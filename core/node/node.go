@@ -33,6 +33,8 @@ type Config struct {
 
 	FlushBytes int           // of a shard; default: see shard.Config
 	FlushAge   time.Duration // the same
+
+	Opened func(shard store.ShardID, tailRows int) // hears of every shard that this node opens; default: nobody does
 }
 
 // Defaults of a node.
@@ -98,10 +100,14 @@ func New(cfg Config) *Node {
 func newShard(cfg *Config, committer port.Address, id store.ShardID) (port.Address, port.Machine) {
 	at := port.ShardAddress(cfg.ID, id)
 	each := cfg.MemoryBytes / cfg.Shards
+	var opened func(int)
+	if cfg.Opened != nil {
+		opened = func(tailRows int) { cfg.Opened(id, tailRows) }
+	}
 	return at, shard.New(shard.Config{
 		Self: at, Committer: committer, Shard: id, Owner: cfg.Owner, QueueParts: cfg.QueueParts, Exclusive: cfg.Exclusive,
 		Rand: cfg.Rand("shard " + strconv.Itoa(int(id))), Limits: cfg.Limits,
-		CacheBytes: each / 2, UnflushedMax: each / 2, FlushBytes: cfg.FlushBytes, FlushAge: cfg.FlushAge,
+		CacheBytes: each / 2, UnflushedMax: each / 2, FlushBytes: cfg.FlushBytes, FlushAge: cfg.FlushAge, Opened: opened,
 	})
 }
 

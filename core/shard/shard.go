@@ -37,6 +37,7 @@ type Config struct {
 	DispatchCount int           // tasks of queues kept in memory, default 50,000
 	DeadlineCount int           // deadlines kept in memory, default 100,000
 	Quarantined   func(run port.RunKey, what string)
+	Opened        func(tailRows int) // rows replayed: bounded by what was not flushed, not by the number of runs
 }
 
 func (c *Config) defaults() {
@@ -214,6 +215,9 @@ func (s *Shard) runEarly() {
 func (s *Shard) logEvent(ev *journal.Event) {
 	switch ev.Kind {
 	case journal.Opened:
+		if s.cfg.Opened != nil {
+			s.cfg.Opened(s.log.TailRows())
+		}
 		s.loadDue()
 	case journal.Read:
 		done := s.reads[ev.Tag]
