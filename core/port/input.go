@@ -166,6 +166,10 @@ type (
 		ID     int64  // initiated event id at the sender
 		Key    string // idempotency key at the receiver
 		Body   any    // one of the run package's message bodies
+
+		Sent     time.Time // of this copy, wall time of the sender; old copies are dropped
+		Repeated bool      // there may have been copies before this one
+		Checked  bool      // the receiver's own note: the run to start is not stored
 	}
 	// Outcome is the answer to a Message; it leaves after it is durable at the receiver.
 	Outcome struct {
@@ -187,6 +191,7 @@ const (
 	ParentClosed
 	ChildStarted // first workflow task of the child may be scheduled
 	ChildClosed
+	ChildWaits // has the parent recorded the start?
 )
 
 func (Start) input()       {}

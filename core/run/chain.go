@@ -45,7 +45,7 @@ func (r *Run) follow(n *successor) {
 	n.started.PrevAutoResetPoints = r.resetPointsForNext()
 	next, c := New(&env, Spec{
 		WorkflowID: r.S.WorkflowId, RunID: n.id, RequestID: env.NewID(), FirstRunID: r.S.FirstRunId, Started: n.started, Links: r.startLinks,
-		Backoff: n.backoff, ExecutionExpiry: r.S.ExecutionExpiry, ParentNamespaceID: r.S.ParentNamespaceId,
+		Backoff: n.backoff, ExecutionExpiry: r.S.ExecutionExpiry, ParentNamespaceID: r.S.ParentNamespaceId, ParentClosed: r.S.ParentClosed,
 	})
 	r.tx.next, r.tx.nextDone = next, c
 }

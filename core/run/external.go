@@ -11,6 +11,37 @@ import (
 
 // Signals and cancel requests to other workflows: initiated by commands, carried
 // by messages (owe.go), answered by outcomes (outcome.go).
+//
+// A message that was lost, or whose outcome was, is sent again, and by then the
+// current run of the workflow may be another. So the sender fixes the run before
+// anything can happen: if the command names none, the first message only asks for
+// the current run. Another run is asked for only once the first one has closed
+// without the message, which is true for good
+// (docs/decisions/006-messages-between-runs.md).
+
+// redirected notes which run a signal or cancel must go to next, if that is what
+// the answer says. settles: it is the outcome.
+func (r *Run) redirected(env *Env, k oweKind, x *runpb.External, res *Result) (c *Changes, settles bool) {
+	switch {
+	case res.Of != x.RunId:
+		return nil, false // about another run than the one that is meant now: too late
+	case res.Of == "" && res.RunID != "":
+		x.RunId, x.Asked = res.RunID, true
+	case res.Moved && x.Asked:
+		x.RunId, x.Asked = "", false
+	default:
+		return nil, true
+	}
+	row := byte(rowSignal)
+	if k == oweCancel {
+		row = rowCancel
+	}
+	r.begin(env)
+	r.touch(row, x.InitiatedId)
+	r.paid(k, x.InitiatedId)
+	r.owe(k, x.InitiatedId)
+	return r.commit(), false
+}
 
 func (x *commander) signalExternal(c *commandpb.Command) *badCommand {
 	const cause = enumspb.WORKFLOW_TASK_FAILED_CAUSE_BAD_SIGNAL_WORKFLOW_EXECUTION_ATTRIBUTES
@@ -54,7 +85,7 @@ func (x *commander) signalExternal(c *commandpb.Command) *badCommand {
 	e := x.event(c, enumspb.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED)
 	e.Attributes = &historypb.HistoryEvent_SignalExternalWorkflowExecutionInitiatedEventAttributes{SignalExternalWorkflowExecutionInitiatedEventAttributes: init}
 	r.onUndo(func() { r.signals.remove(e.EventId) })
-	r.signals.put(e.EventId, &runpb.External{InitiatedId: e.EventId, Initiated: encode(init), RequestId: r.tx.env.NewID(), NamespaceId: ns.ID})
+	r.signals.put(e.EventId, &runpb.External{InitiatedId: e.EventId, Initiated: encode(init), RequestId: r.tx.env.NewID(), NamespaceId: ns.ID, RunId: run})
 	r.touchNew(rowSignal, e.EventId)
 	r.owe(oweSignal, e.EventId)
 	return nil
@@ -94,7 +125,7 @@ func (x *commander) cancelExternal(c *commandpb.Command) *badCommand {
 	e := x.event(c, enumspb.EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED)
 	e.Attributes = &historypb.HistoryEvent_RequestCancelExternalWorkflowExecutionInitiatedEventAttributes{RequestCancelExternalWorkflowExecutionInitiatedEventAttributes: init}
 	r.onUndo(func() { r.cancels.remove(e.EventId) })
-	r.cancels.put(e.EventId, &runpb.External{InitiatedId: e.EventId, Initiated: encode(init), RequestId: r.tx.env.NewID(), NamespaceId: ns.ID})
+	r.cancels.put(e.EventId, &runpb.External{InitiatedId: e.EventId, Initiated: encode(init), RequestId: r.tx.env.NewID(), NamespaceId: ns.ID, RunId: a.RunId})
 	r.touchNew(rowCancel, e.EventId)
 	r.owe(oweCancel, e.EventId)
 	return nil

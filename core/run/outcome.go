@@ -25,6 +25,11 @@ func (r *Run) Outcome(env *Env, o *port.Outcome) *Changes {
 		return r.childLeft(env, o.ID)
 	case port.ChildClosed:
 		return r.parentAnswered(env)
+	case port.ChildWaits:
+		if res.NotFound {
+			return r.disowned(env)
+		}
+		return r.ParentRecorded(env)
 	}
 	return nil
 }
@@ -148,6 +153,9 @@ func (r *Run) signalAnswered(env *Env, id int64, res *Result) *Changes {
 	if !ok {
 		return nil
 	}
+	if c, settles := r.redirected(env, oweSignal, x, res); !settles {
+		return c
+	}
 	r.begin(env)
 	r.paid(oweSignal, id)
 	r.signals.remove(id)
@@ -177,6 +185,9 @@ func (r *Run) cancelAnswered(env *Env, id int64, res *Result) *Changes {
 	x, ok := r.cancels.get(id)
 	if !ok {
 		return nil
+	}
+	if c, settles := r.redirected(env, oweCancel, x, res); !settles {
+		return c
 	}
 	r.begin(env)
 	r.paid(oweCancel, id)
@@ -213,15 +224,77 @@ func (r *Run) ownNamespace(name string) string {
 
 // ParentRecorded lets a child begin: its parent has recorded the start.
 func (r *Run) ParentRecorded(env *Env) *Changes {
-	if !r.S.AwaitsParent || r.Closed() {
+	if !r.S.StartUnconfirmed {
 		return nil
 	}
 	r.begin(env)
-	r.S.AwaitsParent = false
-	if r.S.Task == nil && r.S.LastCompletedId == 0 {
+	r.confirmStart()
+	if !r.Closed() && r.S.Task == nil && r.S.LastCompletedId == 0 {
 		r.tx.force = true
 	}
 	return r.commit()
+}
+
+// confirmStart notes that the parent sends no more copies of the start. Those that
+// are under way must find the run, so it stays as long as they may live.
+func (r *Run) confirmStart() {
+	r.S.StartUnconfirmed, r.S.AwaitsParent = false, false
+	r.paid(oweAsk, 0)
+	if r.Closed() {
+		r.S.RetentionTime = max(r.S.RetentionTime, r.tx.env.Now+MessageAge.Nanoseconds())
+		r.watch(watchRun, 0)
+	}
+}
+
+// disowned ends a run that its parent knows nothing of: a late copy of the start made
+// it after the parent had recorded another outcome.
+func (r *Run) disowned(env *Env) *Changes {
+	if !r.S.StartUnconfirmed {
+		return nil
+	}
+	r.begin(env)
+	if !r.Closed() {
+		r.forceCloseTask(nil, serverIdentity)
+		r.terminate("the parent workflow does not wait for this run", nil, serverIdentity, nil)
+	}
+	r.confirmStart()
+	return r.commit()
+}
+
+// ParentClosed carries out the parent close policy, once for the whole chain.
+func (r *Run) ParentClosed(env *Env, b *ParentClosedBody) *Changes {
+	if r.S.ParentClosed || r.Closed() && !r.S.StartUnconfirmed {
+		return nil
+	}
+	r.begin(env)
+	r.S.ParentClosed = true
+	if r.S.StartUnconfirmed {
+		r.confirmStart()
+	}
+	if !r.Closed() {
+		switch b.Policy {
+		case enumspb.PARENT_CLOSE_POLICY_TERMINATE:
+			r.forceCloseTask(nil, serverIdentity)
+			r.terminate("by parent close policy", nil, serverIdentity, nil)
+		case enumspb.PARENT_CLOSE_POLICY_REQUEST_CANCEL:
+			r.cancel(&Cancel{Identity: serverIdentity, External: b.Parent})
+		}
+	}
+	return r.commit()
+}
+
+// ChildWaits answers a child that asks whether its start is recorded; nil: not yet.
+func (r *Run) ChildWaits(initiatedID int64, firstRunID string) *Result {
+	if c, ok := r.children.get(initiatedID); ok && c.RunId == firstRunID {
+		if !c.Resolved {
+			return nil
+		}
+		return &Result{RunID: firstRunID}
+	}
+	if p, ok := r.closes.get(initiatedID); ok && p.RunId == firstRunID {
+		return nil // the policy is under way, and says it too
+	}
+	return &Result{NotFound: true}
 }
 
 // ChildClosed records how a child of this run ended.

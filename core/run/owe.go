@@ -25,19 +25,27 @@ const (
 	oweCancel
 	oweClose  // carry out a parent close policy
 	oweParent // tell the parent how this run ended
+	oweAsk    // ask the parent whether it recorded the start of this run
 )
 
 // resend is how long an outcome may take before the message goes out again.
 const resend = 5 * time.Second
 
+// MessageAge is how old a copy of a message may be when it is handled: much
+// longer than a resend, much shorter than any retention.
+const MessageAge = 10 * time.Minute
+
 type owed struct {
-	kind oweKind
-	id   int64
-	at   int64 // next try, Unix ns
+	kind     oweKind
+	id       int64
+	at       int64 // next try, Unix ns
+	repeated bool  // it may have been sent before
 }
 
-func (r *Run) owe(k oweKind, id int64) {
-	r.owed = append(r.owed, owed{k, id, 0})
+func (r *Run) owe(k oweKind, id int64) { r.oweAt(k, id, 0) }
+
+func (r *Run) oweAt(k oweKind, id, at int64) {
+	r.owed = append(r.owed, owed{kind: k, id: id, at: at})
 	r.watch(watchOwed, 0)
 }
 
@@ -86,6 +94,12 @@ func (r *Run) listOwed() {
 	if r.owesParent() {
 		r.owe(oweParent, 0)
 	}
+	if r.S.StartUnconfirmed {
+		r.owe(oweAsk, 0)
+	}
+	for i := range r.owed {
+		r.owed[i].repeated = true // nobody knows any more
+	}
 }
 
 func (r *Run) owesParent() bool {
@@ -117,12 +131,12 @@ type (
 		Priority                           *commonpb.Priority
 		UserMetadata                       *sdkpb.UserMetadata
 	}
-	// SignalBody is a signal of another run.
+	// SignalBody is a signal of another run; without Signal it asks which run would get it.
 	SignalBody struct {
 		Signal    *Signal
 		ChildOnly bool
 	}
-	// CancelBody is a cancel request of another run.
+	// CancelBody is a cancel request of another run; without Cancel it asks which run would get it.
 	CancelBody struct {
 		Cancel    *Cancel
 		ChildOnly bool
@@ -135,6 +149,8 @@ type (
 	}
 	// ChildStartedBody says that the parent recorded the start.
 	ChildStartedBody struct{}
+	// ChildWaitsBody asks the parent whether it recorded the start of the run.
+	ChildWaitsBody struct{ FirstRunID string }
 	// ChildClosedBody is how a child ended.
 	ChildClosedBody struct {
 		FirstRunID string
@@ -147,9 +163,11 @@ type (
 
 // Result is the body of an outcome.
 type Result struct {
-	Cause    int32 // of the failure, in the enum that fits the message; 0: done
-	RunID    string
-	NotFound bool
+	Cause    int32  // of the failure, in the enum that fits the message; 0: done
+	Of       string // the run id that the message named
+	RunID    string // to StartChild: the run; to who asks for one: the run to send to
+	Moved    bool   // the run that was named is closed and never got it
+	NotFound bool   // to ChildWaits: the parent never started it, or is through with it
 }
 
 // Owed gives the messages that are due and notes their next try. lastBatch gives
@@ -162,7 +180,8 @@ func (r *Run) Owed(env *Env, lastBatch func() (history.Batch, bool)) []*port.Mes
 			continue
 		}
 		if m := r.message(env, o, lastBatch); m != nil {
-			o.at = env.Now + resend.Nanoseconds()
+			m.Repeated = o.repeated
+			o.at, o.repeated = env.Now+resend.Nanoseconds(), true
 			out = append(out, m)
 		}
 	}
@@ -193,6 +212,8 @@ func (r *Run) message(env *Env, o *owed, lastBatch func() (history.Batch, bool))
 		m.Body = &ParentClosedBody{Policy: enumspb.ParentClosePolicy(c.Policy), FirstRunID: c.RunId, Parent: r.Execution()}
 	case oweParent:
 		return r.closedMessage(m, lastBatch)
+	case oweAsk:
+		m.Kind, m.ID, m.To, m.Body = port.ChildWaits, r.S.ParentInitiatedId, r.parentKey(), &ChildWaitsBody{FirstRunID: r.S.FirstRunId}
 	}
 	return m
 }
@@ -215,18 +236,20 @@ func (r *Run) startChildBody(c *runpb.Child) *StartChildBody {
 
 func (r *Run) signalMessage(m *port.Message, x *runpb.External) {
 	i := decode(x.Initiated, &historypb.SignalExternalWorkflowExecutionInitiatedEventAttributes{})
-	m.To = port.RunKey{NamespaceID: x.NamespaceId, WorkflowID: i.WorkflowExecution.GetWorkflowId(), RunID: i.WorkflowExecution.GetRunId()}
-	m.Key = x.RequestId
-	m.Body = &SignalBody{ChildOnly: i.ChildWorkflowOnly, Signal: &Signal{
-		Name: i.SignalName, Input: i.Input, Header: i.Header, Identity: serverIdentity, RequestID: x.RequestId, Key: x.RequestId, External: r.Execution(),
-	}}
+	m.To = port.RunKey{NamespaceID: x.NamespaceId, WorkflowID: i.WorkflowExecution.GetWorkflowId(), RunID: x.RunId}
+	b := &SignalBody{ChildOnly: i.ChildWorkflowOnly}
+	if m.Key, m.Body = x.RequestId, b; x.RunId != "" {
+		b.Signal = &Signal{Name: i.SignalName, Input: i.Input, Header: i.Header, Identity: serverIdentity, RequestID: x.RequestId, Key: x.RequestId, External: r.Execution()}
+	}
 }
 
 func (r *Run) cancelMessage(m *port.Message, x *runpb.External) {
 	i := decode(x.Initiated, &historypb.RequestCancelExternalWorkflowExecutionInitiatedEventAttributes{})
-	m.To = port.RunKey{NamespaceID: x.NamespaceId, WorkflowID: i.WorkflowExecution.GetWorkflowId(), RunID: i.WorkflowExecution.GetRunId()}
-	m.Key = x.RequestId
-	m.Body = &CancelBody{ChildOnly: i.ChildWorkflowOnly, Cancel: &Cancel{Reason: i.Reason, Identity: serverIdentity, RequestID: x.RequestId, External: r.Execution(), InitiatedID: x.InitiatedId}}
+	m.To = port.RunKey{NamespaceID: x.NamespaceId, WorkflowID: i.WorkflowExecution.GetWorkflowId(), RunID: x.RunId}
+	b := &CancelBody{ChildOnly: i.ChildWorkflowOnly}
+	if m.Key, m.Body = x.RequestId, b; x.RunId != "" {
+		b.Cancel = &Cancel{Reason: i.Reason, Identity: serverIdentity, RequestID: x.RequestId, External: r.Execution(), InitiatedID: x.InitiatedId}
+	}
 }
 
 func (r *Run) closedMessage(m *port.Message, lastBatch func() (history.Batch, bool)) *port.Message {
@@ -239,9 +262,13 @@ func (r *Run) closedMessage(m *port.Message, lastBatch func() (history.Batch, bo
 		panic("run: the close event cannot be decoded: " + err.Error())
 	}
 	m.Kind, m.ID = port.ChildClosed, r.S.ParentInitiatedId
-	m.To = port.RunKey{NamespaceID: r.S.ParentNamespaceId, WorkflowID: r.S.ParentWorkflowId, RunID: r.S.ParentRunId}
+	m.To = r.parentKey()
 	m.Body = &ChildClosedBody{FirstRunID: r.S.FirstRunId, Execution: r.Execution(), Type: r.S.WorkflowType, Status: r.Status(), Close: e}
 	return m
+}
+
+func (r *Run) parentKey() port.RunKey {
+	return port.RunKey{NamespaceID: r.S.ParentNamespaceId, WorkflowID: r.S.ParentWorkflowId, RunID: r.S.ParentRunId}
 }
 
 func execution(id, run string) *commonpb.WorkflowExecution {

@@ -451,7 +451,11 @@ func (p *play) outcome() {
 		id = rapid.SampledFrom(ids).Draw(p.t, "id")
 	}
 	cause := int32(rapid.IntRange(0, 1).Draw(p.t, "cause"))
-	p.done(r.Outcome(p.env(), &port.Outcome{Kind: kind, ID: id, Body: &Result{Cause: cause}}))
+	res := &Result{Cause: cause, Of: meant(r, kind, id), Moved: rapid.Bool().Draw(p.t, "moved")}
+	if rapid.Bool().Draw(p.t, "named") {
+		res.RunID = rapid.SampledFrom([]string{"run-a", "run-b"}).Draw(p.t, "run")
+	}
+	p.done(r.Outcome(p.env(), &port.Outcome{Kind: kind, ID: id, Body: res}))
 }
 
 func (p *play) childClosed() {

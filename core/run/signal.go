@@ -104,6 +104,14 @@ func (r *Run) RequestCancel(env *Env, c *Cancel) *Changes {
 		return nil
 	}
 	r.begin(env)
+	r.cancel(c)
+	return r.commit()
+}
+
+func (r *Run) cancel(c *Cancel) {
+	if r.S.CancelRequested {
+		return
+	}
 	e := r.newEvent(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED)
 	e.Links = c.Links
 	e.Attributes = &historypb.HistoryEvent_WorkflowExecutionCancelRequestedEventAttributes{WorkflowExecutionCancelRequestedEventAttributes: &historypb.WorkflowExecutionCancelRequestedEventAttributes{
@@ -113,7 +121,6 @@ func (r *Run) RequestCancel(env *Env, c *Cancel) *Changes {
 	r.S.CancelRequested = true
 	r.S.AwaitsParent = false
 	r.endBackoff() // a cancel does not wait for the first task's time
-	return r.commit()
 }
 
 // SignalNow is the signal half of SignalWithStart on a running run: it ends the first backoff.

@@ -27,6 +27,7 @@ type Spec struct {
 	ExecutionExpiry   int64         // of the chain; 0: counted from the execution timeout
 	ParentNamespaceID string
 	AwaitsParent      bool
+	ParentClosed      bool // the parent close policy was carried out on the chain
 	Signal            *Signal
 	Eager             *Starter // start the first workflow task for the caller
 }
@@ -74,7 +75,10 @@ func (r *Run) start(env *Env, s *Spec) {
 		ParentInitiatedId: a.ParentInitiatedEventId, ParentNamespaceId: s.ParentNamespaceID, ParentNamespace: a.ParentWorkflowNamespace,
 		ParentWorkflowId: a.ParentWorkflowExecution.GetWorkflowId(), ParentRunId: a.ParentWorkflowExecution.GetRunId(),
 		RootWorkflowId: a.RootWorkflowExecution.GetWorkflowId(), RootRunId: a.RootWorkflowExecution.GetRunId(),
-		AwaitsParent: s.AwaitsParent,
+		AwaitsParent: s.AwaitsParent, StartUnconfirmed: s.AwaitsParent, ParentClosed: s.ParentClosed,
+	}
+	if s.AwaitsParent {
+		r.oweAt(oweAsk, 0, env.Now+resend.Nanoseconds())
 	}
 	if s.Backoff > 0 {
 		r.S.FirstTaskTime = r.S.ExecutionTime

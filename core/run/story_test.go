@@ -61,7 +61,8 @@ func TestStories(t *testing.T) {
 //	advance d                    time passes; the run is woken at each deadline on the way
 //	late d                       time passes; the run is woken once, at the end
 //	owed                         ask for the messages that are due
-//	outcome start|signal|cancel|left|confirmed|parent id [cause=]
+//	outcome start|signal|cancel|left|confirmed|parent|waits id [cause=] [run=] [of=] [moved] [not-found]
+//	                             of: the run that the message named, as recorded if not given
 //	parent-recorded              the parent has recorded this run as its child
 //	child-closed id status [result=] [failure=] [run=]
 //	limit Name=n, flushed        settings; flushed: rows in due are in the tables, and are shown
@@ -343,7 +344,8 @@ func (s *story) tellMessages(k *kept) {
 
 func messageName(k port.MessageKind) string {
 	return [...]string{port.StartChild: "start-child", port.SignalExternal: "signal", port.CancelExternal: "cancel",
-		port.ParentClosed: "parent-closed", port.ChildStarted: "child-started", port.ChildClosed: "child-closed"}[k]
+		port.ParentClosed: "parent-closed", port.ChildStarted: "child-started", port.ChildClosed: "child-closed",
+		port.ChildWaits: "child-waits"}[k]
 }
 
 func messageBody(m *port.Message) string {
@@ -355,8 +357,14 @@ func messageBody(m *port.Message) string {
 	case *StartChildBody:
 		return to + " as " + b.RunID + ", parent " + showMessage(b.Parent.ProtoReflect()) + ", root " + showMessage(b.Root.ProtoReflect())
 	case *SignalBody:
+		if b.Signal == nil {
+			return ": which run to signal" + onlyChild(b.ChildOnly)
+		}
 		return to + " " + b.Signal.Name + onlyChild(b.ChildOnly) + ", key " + m.Key
 	case *CancelBody:
+		if b.Cancel == nil {
+			return ": which run to cancel" + onlyChild(b.ChildOnly)
+		}
 		return to + " " + strconv.Quote(b.Cancel.Reason) + onlyChild(b.ChildOnly)
 	case *ParentClosedBody:
 		return to + " of chain " + b.FirstRunID + ": " + b.Policy.String()
@@ -810,7 +818,7 @@ func (s *story) askOwed(*arguments, string) error {
 
 func (s *story) outcome(a *arguments, _ string) error {
 	kind, ok := map[string]port.MessageKind{"start": port.StartChild, "signal": port.SignalExternal, "cancel": port.CancelExternal,
-		"left": port.ParentClosed, "confirmed": port.ChildStarted, "parent": port.ChildClosed}[a.first()]
+		"left": port.ParentClosed, "confirmed": port.ChildStarted, "parent": port.ChildClosed, "waits": port.ChildWaits}[a.first()]
 	if !ok {
 		return fmt.Errorf("no such message")
 	}
@@ -822,7 +830,17 @@ func (s *story) outcome(a *arguments, _ string) error {
 	if err != nil {
 		return err
 	}
-	return s.changed(s.k.run.Outcome(s.env(), &port.Outcome{Kind: kind, ID: id, Body: &Result{Cause: int32(cause)}}), nil)
+	res := &Result{Cause: int32(cause), RunID: a.or("run", ""), Of: a.or("of", meant(s.k.run, kind, id)), Moved: a.flag("moved"), NotFound: a.flag("not-found")}
+	return s.changed(s.k.run.Outcome(s.env(), &port.Outcome{Kind: kind, ID: id, Body: res}), nil)
+}
+
+// meant is the run to which a signal or cancel goes, as far as it is known.
+func meant(r *Run, kind port.MessageKind, id int64) string {
+	x, _ := r.signals.get(id)
+	if kind == port.CancelExternal {
+		x, _ = r.cancels.get(id)
+	}
+	return x.GetRunId()
 }
 
 func (s *story) parentRecorded(*arguments, string) error {

@@ -56,6 +56,9 @@ func (s *Shard) apply(e *entry, c *run.Changes) {
 // adopt takes in a run that was just made, and makes it the current one.
 func (s *Shard) adopt(r *run.Run, c *run.Changes) *entry {
 	e := &entry{key: r.Key(), run: r}
+	if missed := s.cache.runs[e.key]; missed != nil {
+		s.cache.remove(missed) // someone looked for it before it was there
+	}
 	s.cache.add(e)
 	s.setCurrent(e.key)
 	s.apply(e, c)
@@ -94,7 +97,7 @@ func (s *Shard) sendOwed(e *entry) {
 	owed := e.run.Owed(env, func() (history.Batch, bool) { return s.lastBatch(e) })
 	s.deciding = false
 	for _, m := range owed {
-		m.Sender = s.cfg.Self
+		m.Sender, m.Sent = s.cfg.Self, s.now.Wall
 		s.log.SendAfter(s.shardOf(m.To), m, e.seq, s.out)
 	}
 }

@@ -102,6 +102,9 @@ func (c *cache) remove(e *entry) {
 
 // resize accounts for what the entry holds now.
 func (c *cache) resize(e *entry) {
+	if c.runs[e.key] != e {
+		return // it was let go
+	}
 	n := 400 + e.histSize
 	if e.run != nil {
 		n += e.run.Size()

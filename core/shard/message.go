@@ -3,15 +3,21 @@ package shard
 import (
 	enumspb "go.temporal.io/api/enums/v1"
 
+	"perdure/core/journal"
 	"perdure/core/port"
 	"perdure/core/run"
+	"perdure/core/store"
 )
 
 // Messages of runs to other runs. The receiver records what is asked and answers
 // once that is durable; what was recorded before is answered again. So a message
-// can be repeated until its outcome is known.
+// can be repeated until its outcome is known. A failure is final: a later copy of the
+// message must not succeed (docs/decisions/006-messages-between-runs.md).
 
 func (s *Shard) message(m *port.Message) {
+	if s.now.Wall.Sub(m.Sent) > run.MessageAge {
+		return // who still needs it sends it again
+	}
 	switch body := m.Body.(type) {
 	case *run.StartChildBody:
 		s.childStart(m, body)
@@ -25,11 +31,14 @@ func (s *Shard) message(m *port.Message) {
 		s.childRecorded(m)
 	case *run.ChildClosedBody:
 		s.childClosed(m, body)
+	case *run.ChildWaitsBody:
+		s.childWaits(m, body)
 	}
 }
 
 // settled sends the outcome once everything recorded so far is durable.
 func (s *Shard) settled(m *port.Message, r *run.Result) {
+	r.Of = m.To.RunID
 	s.log.SendAfter(m.Sender, &port.Outcome{To: m.From, Kind: m.Kind, ID: m.ID, Body: r}, s.log.Seq(), s.out)
 }
 
@@ -70,16 +79,17 @@ func (s *Shard) childStart(m *port.Message, b *run.StartChildBody) {
 }
 
 // startedEarlier answers for a child whose chain went on, or whose id was used
-// again, before the parent heard of its start. True also if m was parked.
+// again, before the parent heard of its start. True also if m waits for rows.
 func (s *Shard) startedEarlier(m *port.Message, b *run.StartChildBody, current *entry) bool {
-	if current == nil || current.run.S.FirstRunId == b.RunID {
-		if current != nil {
-			s.settled(m, &run.Result{RunID: b.RunID})
-			return true
-		}
-		return false
+	k := port.RunKey{NamespaceID: m.To.NamespaceID, WorkflowID: m.To.WorkflowID, RunID: b.RunID}
+	switch {
+	case current == nil:
+		return s.startedLongAgo(m, k)
+	case current.run.S.FirstRunId == b.RunID:
+		s.settled(m, &run.Result{RunID: b.RunID})
+		return true
 	}
-	e, ok := s.load(port.RunKey{NamespaceID: m.To.NamespaceID, WorkflowID: m.To.WorkflowID, RunID: b.RunID}, m)
+	e, ok := s.load(k, m)
 	if !ok {
 		return true
 	}
@@ -88,6 +98,25 @@ func (s *Shard) startedEarlier(m *port.Message, b *run.StartChildBody, current *
 		return true
 	}
 	return false
+}
+
+// startedLongAgo looks for a run that is kept though the workflow id has no current
+// run any more: its id was used again and that run's retention is over. A first
+// copy is younger than any retention, so it need not look.
+func (s *Shard) startedLongAgo(m *port.Message, k port.RunKey) bool {
+	if !m.Repeated || m.Checked {
+		return false
+	}
+	s.read([]store.Key{runKey(k)}, nil, func(ev *journal.Event) {
+		if ev.Rows[0].Value != nil {
+			s.settled(m, &run.Result{RunID: k.RunID})
+			return
+		}
+		checked := *m
+		checked.Checked = true
+		s.serve(&checked)
+	})
+	return true
 }
 
 func sameWorkflow(a, b port.RunKey) bool {
@@ -110,40 +139,50 @@ func (s *Shard) externalSignal(m *port.Message, b *run.SignalBody) {
 	const missing = int32(enumspb.SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND)
 	const tooMany = int32(enumspb.SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_SIGNAL_COUNT_LIMIT_EXCEEDED)
 	e, ok := s.load(m.To, m)
-	if !ok {
+	switch {
+	case !ok:
 		return
-	}
-	if e == nil || e.run == nil || sameWorkflow(m.From, m.To) || b.ChildOnly && !childOf(e, m.From) {
-		s.settled(m, &run.Result{Cause: missing, NotFound: true})
+	case !reachable(e, m, b.ChildOnly), b.Signal == nil && e.run.Closed():
+		s.settled(m, &run.Result{Cause: missing})
+		return
+	case b.Signal == nil:
+		s.settled(m, &run.Result{RunID: e.key.RunID})
 		return
 	}
 	c, f := e.run.Signal(s.env(e.key.NamespaceID, e.key), b.Signal)
 	switch {
-	case f != nil && f.Code == port.ResourceExhausted:
-		return // its run is closing: the message comes again
-	case f != nil && f.Code == port.InvalidArgument:
+	case f == nil:
+		s.apply(e, c)
+		s.settled(m, &run.Result{})
+	case f.Code == port.ResourceExhausted: // its run is closing: the message comes again
+	case f.Code == port.InvalidArgument:
 		s.settled(m, &run.Result{Cause: tooMany})
-		return
-	case f != nil:
-		s.settled(m, &run.Result{Cause: missing, NotFound: true})
-		return
+	default:
+		s.settled(m, &run.Result{Cause: missing, Moved: true})
 	}
-	s.apply(e, c)
-	s.settled(m, &run.Result{})
 }
 
+// externalCancel needs no key: that a cancel was requested is part of the run.
 func (s *Shard) externalCancel(m *port.Message, b *run.CancelBody) {
 	const missing = int32(enumspb.CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND)
 	e, ok := s.load(m.To, m)
-	if !ok {
-		return
+	switch {
+	case !ok:
+	case !reachable(e, m, b.ChildOnly):
+		s.settled(m, &run.Result{Cause: missing})
+	case e.run.Closed():
+		s.settled(m, &run.Result{Moved: !e.run.S.CancelRequested})
+	case b.Cancel == nil:
+		s.settled(m, &run.Result{RunID: e.key.RunID})
+	default:
+		s.apply(e, e.run.RequestCancel(s.env(e.key.NamespaceID, e.key), b.Cancel))
+		s.settled(m, &run.Result{})
 	}
-	if e == nil || e.run == nil || sameWorkflow(m.From, m.To) || b.ChildOnly && !childOf(e, m.From) {
-		s.settled(m, &run.Result{Cause: missing, NotFound: true})
-		return
-	}
-	s.apply(e, e.run.RequestCancel(s.env(e.key.NamespaceID, e.key), b.Cancel))
-	s.settled(m, &run.Result{})
+}
+
+// reachable reports whether there is a run that the sender may signal or cancel.
+func reachable(e *entry, m *port.Message, childOnly bool) bool {
+	return e != nil && e.run != nil && !sameWorkflow(m.From, m.To) && (!childOnly || childOf(e, m.From))
 }
 
 func childOf(e *entry, parent port.RunKey) bool {
@@ -156,19 +195,26 @@ func (s *Shard) parentClosed(m *port.Message, b *run.ParentClosedBody) {
 	if !ok {
 		return
 	}
-	if e == nil || e.run.S.FirstRunId != b.FirstRunID || e.run.Closed() {
-		s.settled(m, &run.Result{})
-		return
-	}
-	env := s.env(e.key.NamespaceID, e.key)
-	switch b.Policy {
-	case enumspb.PARENT_CLOSE_POLICY_TERMINATE:
-		c, _ := e.run.Terminate(env, "by parent close policy", nil, "history-service", nil)
-		s.apply(e, c)
-	case enumspb.PARENT_CLOSE_POLICY_REQUEST_CANCEL:
-		s.apply(e, e.run.RequestCancel(env, &run.Cancel{Identity: "history-service", External: b.Parent}))
+	if e != nil && e.run.S.FirstRunId == b.FirstRunID {
+		s.apply(e, e.run.ParentClosed(s.env(e.key.NamespaceID, e.key), b))
 	}
 	s.settled(m, &run.Result{})
+}
+
+// childWaits tells a child whether its parent recorded the start. A parent that
+// is gone owed nothing any more, so it had recorded something else.
+func (s *Shard) childWaits(m *port.Message, b *run.ChildWaitsBody) {
+	e, ok := s.load(m.To, m)
+	if !ok {
+		return
+	}
+	answer := &run.Result{NotFound: true}
+	if e != nil && e.run != nil {
+		answer = e.run.ChildWaits(m.ID, b.FirstRunID)
+	}
+	if answer != nil {
+		s.settled(m, answer)
+	}
 }
 
 // childClosed records the end of a child at its parent.

@@ -1,7 +1,6 @@
 package shard
 
 import (
-	"sort"
 	"time"
 
 	"github.com/tidwall/btree"
@@ -144,18 +143,4 @@ func (s *Shard) list(to port.Address, q port.QueueKey, after string, most int) {
 		return true
 	})
 	s.out.Send(to, answer)
-}
-
-// expireSubscriptions forgets queues that nobody polls and nothing waits in.
-func (s *Shard) expireSubscriptions() {
-	var idle []port.QueueKey
-	for k, b := range s.queues.queues { //ordered: collected and sorted below
-		if b.tasks.Len() == 0 && b.until.Before(s.now.Wall) {
-			idle = append(idle, k)
-		}
-	}
-	sort.Slice(idle, func(i, j int) bool { return idle[i].Name < idle[j].Name })
-	for _, k := range idle {
-		delete(s.queues.queues, k)
-	}
 }

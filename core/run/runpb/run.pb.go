@@ -145,6 +145,8 @@ type Run struct {
 	PreviousRunId        string                 `protobuf:"bytes,73,opt,name=previous_run_id,json=previousRunId,proto3" json:"previous_run_id,omitempty"`
 	StartEventSize       int64                  `protobuf:"varint,74,opt,name=start_event_size,json=startEventSize,proto3" json:"start_event_size,omitempty"`
 	Callbacks            []string               `protobuf:"bytes,75,rep,name=callbacks,proto3" json:"callbacks,omitempty"`
+	ParentClosed         bool                   `protobuf:"varint,76,opt,name=parent_closed,json=parentClosed,proto3" json:"parent_closed,omitempty"`             // the parent close policy was carried out on this chain
+	StartUnconfirmed     bool                   `protobuf:"varint,77,opt,name=start_unconfirmed,json=startUnconfirmed,proto3" json:"start_unconfirmed,omitempty"` // the run does not know yet that its parent recorded its start
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -632,6 +634,20 @@ func (x *Run) GetCallbacks() []string {
 		return x.Callbacks
 	}
 	return nil
+}
+
+func (x *Run) GetParentClosed() bool {
+	if x != nil {
+		return x.ParentClosed
+	}
+	return false
+}
+
+func (x *Run) GetStartUnconfirmed() bool {
+	if x != nil {
+		return x.StartUnconfirmed
+	}
+	return false
 }
 
 type Retry struct {
@@ -1402,6 +1418,8 @@ type External struct {
 	Initiated     []byte                 `protobuf:"bytes,2,opt,name=initiated,proto3" json:"initiated,omitempty"` // attributes of the initiated event
 	RequestId     string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	NamespaceId   string                 `protobuf:"bytes,4,opt,name=namespace_id,json=namespaceId,proto3" json:"namespace_id,omitempty"`
+	RunId         string                 `protobuf:"bytes,5,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"` // the one run that may get it; empty until it is known
+	Asked         bool                   `protobuf:"varint,6,opt,name=asked,proto3" json:"asked,omitempty"`             // the run id was asked for, not named by the command
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1462,6 +1480,20 @@ func (x *External) GetNamespaceId() string {
 		return x.NamespaceId
 	}
 	return ""
+}
+
+func (x *External) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *External) GetAsked() bool {
+	if x != nil {
+		return x.Asked
+	}
+	return false
 }
 
 // ParentClose is a policy to be carried out on a child of a closed run.
@@ -1654,7 +1686,7 @@ const file_run_proto_rawDesc = "" +
 	"\trun.proto\x12\x0eperdure.run.v1\"8\n" +
 	"\aCurrent\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x15\n" +
-	"\x06run_id\x18\x02 \x01(\tR\x05runId\"\xd6\x12\n" +
+	"\x06run_id\x18\x02 \x01(\tR\x05runId\"\xa8\x13\n" +
 	"\x03Run\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12!\n" +
 	"\fnamespace_id\x18\x02 \x01(\tR\vnamespaceId\x12\x1f\n" +
@@ -1730,7 +1762,9 @@ const file_run_proto_rawDesc = "" +
 	"\bproblems\x18H \x01(\fR\bproblems\x12&\n" +
 	"\x0fprevious_run_id\x18I \x01(\tR\rpreviousRunId\x12(\n" +
 	"\x10start_event_size\x18J \x01(\x03R\x0estartEventSize\x12\x1c\n" +
-	"\tcallbacks\x18K \x03(\tR\tcallbacks\"\x9e\x01\n" +
+	"\tcallbacks\x18K \x03(\tR\tcallbacks\x12#\n" +
+	"\rparent_closed\x18L \x01(\bR\fparentClosed\x12+\n" +
+	"\x11start_unconfirmed\x18M \x01(\bR\x10startUnconfirmed\"\x9e\x01\n" +
 	"\x05Retry\x12\x18\n" +
 	"\ainitial\x18\x01 \x01(\x03R\ainitial\x12 \n" +
 	"\vcoefficient\x18\x02 \x01(\x01R\vcoefficient\x12\x18\n" +
@@ -1816,13 +1850,15 @@ const file_run_proto_rawDesc = "" +
 	"\fconfirm_owed\x18\n" +
 	" \x01(\bR\vconfirmOwed\x12\x1a\n" +
 	"\bresolved\x18\v \x01(\bR\bresolved\x12#\n" +
-	"\ruser_metadata\x18\f \x01(\fR\fuserMetadata\"\x8d\x01\n" +
+	"\ruser_metadata\x18\f \x01(\fR\fuserMetadata\"\xba\x01\n" +
 	"\bExternal\x12!\n" +
 	"\finitiated_id\x18\x01 \x01(\x03R\vinitiatedId\x12\x1c\n" +
 	"\tinitiated\x18\x02 \x01(\fR\tinitiated\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tR\trequestId\x12!\n" +
-	"\fnamespace_id\x18\x04 \x01(\tR\vnamespaceId\"\xa3\x01\n" +
+	"\fnamespace_id\x18\x04 \x01(\tR\vnamespaceId\x12\x15\n" +
+	"\x06run_id\x18\x05 \x01(\tR\x05runId\x12\x14\n" +
+	"\x05asked\x18\x06 \x01(\bR\x05asked\"\xa3\x01\n" +
 	"\vParentClose\x12!\n" +
 	"\finitiated_id\x18\x01 \x01(\x03R\vinitiatedId\x12\x16\n" +
 	"\x06policy\x18\x02 \x01(\x05R\x06policy\x12!\n" +
