@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"perdure/core/run"
 	"perdure/core/validate"
 	"perdure/sim/cluster"
 	"perdure/sim/universe"
@@ -29,10 +30,11 @@ type Faults struct {
 	Skew     time.Duration // at most, of a clock after a start
 }
 
-// minRetention is longer than a record may collect changes while the store is down
-// or the process paused: a run that closes and goes in one record leaves no trace
-// for the checkers to look at.
-const minRetention = 2 * time.Minute
+// minRetention is longer than a message between runs may be repeated (run.MessageAge),
+// and longer than a record may collect changes while the store is down or the
+// process paused: a run that closes and goes in one record leaves no trace for the
+// checkers to look at.
+const minRetention = run.MessageAge + 5*time.Minute
 
 // Draw makes the plan of a seed. Calm plans have no faults at all.
 func Draw(seed uint64, calm bool) Plan {
@@ -45,7 +47,7 @@ func Draw(seed uint64, calm bool) Plan {
 		},
 		Store: weakstore.Config{Fast: 10 * time.Microsecond, Slow: r.Spread(200*time.Microsecond, 50*time.Millisecond), LateBy: 10 * time.Second},
 		World: workload.Config{
-			Namespace: "sim", Retention: r.Between(minRetention, 10*time.Minute), Queues: 1 + r.IntN(2), Workers: 1 + r.IntN(2), Clients: 1 + r.IntN(4),
+			Namespace: "sim", Retention: r.Between(minRetention, 40*time.Minute), Queues: 1 + r.IntN(2), Workers: 1 + r.IntN(2), Clients: 1 + r.IntN(4),
 			Starts: 8 + r.IntN(40), Pool: 1 + r.IntN(12), Depth: r.IntN(3), Pace: r.Spread(100*time.Millisecond, 10*time.Second), Query: 0.08 * r.Float64(),
 		},
 		Faults: Faults{For: r.Between(10*time.Second, 90*time.Second), DownTime: r.Spread(time.Millisecond, 20*time.Second)},

@@ -173,17 +173,22 @@ func (d digest) body(b any) {
 		d.message(b.Initiated)
 		d.u.Text(b.RunID)
 	case *run.SignalBody:
-		d.u.Text(b.Signal.Name)
-		d.u.Text(b.Signal.RequestID)
-		d.message(b.Signal.Input)
+		if b.Signal != nil {
+			d.u.Text(b.Signal.Name)
+			d.u.Text(b.Signal.RequestID)
+			d.message(b.Signal.Input)
+		}
 	case *run.CancelBody:
-		d.u.Text(b.Cancel.RequestID)
+		if b.Cancel != nil {
+			d.u.Text(b.Cancel.RequestID)
+		}
 	case *run.ParentClosedBody:
 		d.u.Text(b.FirstRunID)
 	case *run.ChildClosedBody:
 		d.u.Text(b.FirstRunID)
 		d.message(b.Close)
 	case *run.Result:
+		d.u.Text(b.Of)
 		d.u.Text(b.RunID)
 		d.u.Number(uint64(b.Cause))
 	}

@@ -20,7 +20,7 @@ type attempt struct {
 }
 
 func (x *worker) activityGiven(t *workflowservice.PollActivityTaskQueueResponse) {
-	if len(t.TaskToken) == 0 {
+	if len(t.TaskToken) == 0 || x.cache == nil {
 		return
 	}
 	w := x.world

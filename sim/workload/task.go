@@ -23,8 +23,8 @@ import (
 
 // taskGiven begins with a workflow task: its history is completed, replayed and answered.
 func (x *worker) taskGiven(t *workflowservice.PollWorkflowTaskQueueResponse) {
-	if len(t.TaskToken) == 0 {
-		return // the poll ended empty
+	if len(t.TaskToken) == 0 || x.cache == nil {
+		return // the poll ended empty, or the worker has
 	}
 	w := x.world
 	w.Counts.Tasks++
