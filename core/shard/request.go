@@ -16,6 +16,7 @@ func (s *Shard) request(r *port.Request) {
 		s.replyNow(r.Call, port.Refuse(port.Unavailable, "the store does not keep up: too much waits to be written; retry the call"))
 		return
 	}
+	s.lend(r.Namespace)
 	switch body := r.Body.(type) {
 	case *workflowservice.StartWorkflowExecutionRequest:
 		s.start(r, body)

@@ -60,6 +60,7 @@ type Shard struct {
 	cfg      Config
 	log      *journal.Log
 	snapshot *port.Snapshot
+	lent     map[string]*port.Namespace // of requests, until the next snapshot; see lend
 	now      port.Clock
 	time     int64 // shard time of this step, Unix ns
 	clock    int64 // time up to which the stored clock covers; Unix ns
@@ -161,7 +162,7 @@ func (s *Shard) handle(in port.Input) {
 // published takes a new state of the registry. The first one that has this shard
 // in its layout opens it: before, the shard may not exist.
 func (s *Shard) published(snapshot *port.Snapshot) {
-	s.snapshot = snapshot
+	s.snapshot, s.lent = snapshot, nil
 	if !s.opened {
 		for _, r := range snapshot.Layout {
 			if r.Shard == s.cfg.Shard {
@@ -308,12 +309,27 @@ func earlier(a, b time.Time) time.Time {
 // env is what a transition of a run gets; it holds until the next call.
 func (s *Shard) env(namespaceID string, k port.RunKey) *run.Env {
 	ns := s.snapshot.ByID[namespaceID]
+	if ns == nil {
+		ns = s.lent[namespaceID]
+	}
 	if ns == nil { // deleted meanwhile: its runs still end in good order
 		ns = &port.Namespace{ID: namespaceID, Retention: 24 * time.Hour}
 	}
 	s.transition.Now, s.transition.Namespace, s.moving = s.time, ns, k
 	s.deciding = true
 	return &s.transition
+}
+
+// lend takes the namespace of a request that was admitted under a state of the
+// registry which this shard has not heard of yet.
+func (s *Shard) lend(ns *port.Namespace) {
+	if ns == nil || s.snapshot.ByID[ns.ID] != nil {
+		return
+	}
+	if s.lent == nil {
+		s.lent = map[string]*port.Namespace{}
+	}
+	s.lent[ns.ID] = ns
 }
 
 // newEnv makes the environment that all transitions share.
