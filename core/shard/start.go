@@ -183,7 +183,7 @@ func (s *Shard) signalWithStart(r *port.Request, req *workflowservice.SignalWith
 	}
 	sig := &run.Signal{Name: req.SignalName, Input: req.SignalInput, Header: req.Header, Identity: req.Identity, RequestID: req.RequestId, Key: r.Key, Links: req.Links}
 	if old != nil && old.run.SignalTwice(r.Key) { // a repetition: its run may have closed since
-		s.answerSignaled(r, req, old, old.run.S.StartRequestId == r.Key)
+		s.answerSignaled(r, req, old, old.run.Closed() && old.run.S.StartRequestId == r.Key)
 		return
 	}
 	if old != nil && !old.run.Closed() {
