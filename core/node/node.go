@@ -107,7 +107,7 @@ func newShard(cfg *Config, committer port.Address, id store.ShardID) (port.Addre
 	return at, shard.New(shard.Config{
 		Self: at, Committer: committer, Shard: id, Owner: cfg.Owner, QueueParts: cfg.QueueParts, Exclusive: cfg.Exclusive,
 		Rand: cfg.Rand("shard " + strconv.Itoa(int(id))), Limits: cfg.Limits,
-		CacheBytes: each / 2, UnflushedMax: each / 2, FlushBytes: cfg.FlushBytes, FlushAge: cfg.FlushAge, Opened: opened,
+		CacheBytes: each * 3 / 8, UnflushedMax: each * 3 / 8, DispatchBytes: each / 8, DeadlineBytes: each / 8, FlushBytes: cfg.FlushBytes, FlushAge: cfg.FlushAge, Opened: opened,
 	})
 }
 

@@ -48,18 +48,19 @@ func (s *Shard) apply(e *entry, c *run.Changes) {
 	}
 	e.seq = s.log.Seq()
 	s.sendOwed(e)
-	s.due.set(k, e.run.Deadline())
+	s.due.set(k, e.run.S.DeadlineRow, e.run.Deadline())
 	s.cache.resize(e)
 	s.changed(e, c)
 }
 
 // adopt takes in a run that was just made, and makes it the current one.
 func (s *Shard) adopt(r *run.Run, c *run.Changes) *entry {
-	e := &entry{key: r.Key(), run: r}
-	if missed := s.cache.runs[e.key]; missed != nil {
-		s.cache.remove(missed) // someone looked for it before it was there
+	e := s.cache.runs[r.Key()]
+	if e == nil {
+		e = &entry{key: r.Key()}
+		s.cache.add(e)
 	}
-	s.cache.add(e)
+	e.run = r // somebody may be looking for it already; what is read does not replace it
 	s.setCurrent(e.key)
 	s.apply(e, c)
 	return e
@@ -81,7 +82,7 @@ func (s *Shard) setCurrent(k port.RunKey) {
 // changed wakes who waits for the run: history polls, and queries that the run's new state answers.
 func (s *Shard) changed(e *entry, c *run.Changes) {
 	if len(c.Batches) > 0 || c.Closed {
-		s.waits.wake(e.key, s.serveRequest)
+		s.waits.wake(e.key, e.run.Closed(), s.serveRequest)
 	}
 	s.settleQueries(e)
 }
@@ -117,26 +118,28 @@ func (s *Shard) shardOf(k port.RunKey) port.Address {
 	return port.ShardAddress(s.cfg.Self.Node, s.snapshot.ShardOf(port.Slot(k.NamespaceID, k.WorkflowID)))
 }
 
-// retire removes a closed run whose retention is over, and all its rows. Its
-// workflow's pointer must be known: it goes with the run that it points to.
+// retire removes a closed run whose retention is over, and all its rows. It may
+// have to wait for the pointer to the current run.
 func (s *Shard) retire(e *entry) {
 	k := e.key
+	current, ok := s.current(k, port.Wake{Run: k})
+	if !ok {
+		return
+	}
 	s.log.Delete(runKey(k))
 	s.log.DeletePartition(store.Partition{Table: store.Pending, Partition: k.RunID})
 	s.log.DeletePartition(store.Partition{Table: store.History, Partition: k.RunID})
 	if at := e.run.S.DeadlineRow; at != 0 {
 		s.log.Delete(deadlineKey(k, at))
 	}
-	w := s.cache.workflow(k)
-	if w.current == k.RunID {
+	if current == k.RunID {
 		s.log.Delete(pointerKey(k))
-		w.current = ""
 	}
-	if len(w.parked) == 0 && s.cache.runs[port.RunKey{NamespaceID: k.NamespaceID, WorkflowID: k.WorkflowID, RunID: w.current}] == nil {
+	if current == k.RunID || s.cache.runs[port.RunKey{NamespaceID: k.NamespaceID, WorkflowID: k.WorkflowID, RunID: current}] == nil {
 		s.cache.forgetWorkflow(k)
 	}
-	s.due.set(k, 0)
-	s.waits.wake(k, s.serveRequest)
+	s.due.drop(k)
 	e.run = nil
 	s.cache.remove(e)
+	s.waits.wake(k, true, s.serveRequest)
 }

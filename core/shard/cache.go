@@ -32,11 +32,8 @@ type entry struct {
 	closed bool // in the list of closed runs
 	elem   *list.Element
 
-	// hist is a window of the history: consecutive batches, from histFrom on. It is
-	// whole up to the end if it holds the last event.
-	hist     []history.Batch
+	hist     []history.Batch // a window of the history, see window.go
 	histSize int
-	cut      bool // the window was read up to a bound: it is a page as it is
 	reading  bool // a read of history is under way
 }
 
@@ -93,6 +90,8 @@ func (c *cache) add(e *entry) {
 
 func (c *cache) used(e *entry) { c.list(e).order.MoveToFront(e.elem) }
 
+func (c *cache) has(e *entry) bool { return c.runs[e.key] == e }
+
 func (c *cache) remove(e *entry) {
 	delete(c.runs, e.key)
 	l := c.list(e)
@@ -100,10 +99,10 @@ func (c *cache) remove(e *entry) {
 	l.size -= e.size
 }
 
-// resize accounts for what the entry holds now.
+// resize accounts for what the entry holds now, unless it was removed.
 func (c *cache) resize(e *entry) {
-	if c.runs[e.key] != e {
-		return // it was let go
+	if !c.has(e) {
+		return
 	}
 	n := 400 + e.histSize
 	if e.run != nil {
@@ -146,7 +145,7 @@ func (s *Shard) trim(l *lru) {
 	for el := l.order.Back(); el != nil && l.size > l.budget && l.order.Len() > keepRuns; {
 		e := el.Value.(*entry)
 		el = el.Prev()
-		if e.loading || e.reading || len(e.parked) > 0 || s.waits.has(e.key) {
+		if e.loading || e.reading || len(e.parked) > 0 {
 			continue
 		}
 		c.remove(e)
@@ -159,58 +158,3 @@ func (s *Shard) trim(l *lru) {
 // keepRuns are kept however small the budget is: a step that needs two runs, or a
 // run and its pointer, would else wait for ever for one while the other is let go.
 const keepRuns = 16
-
-const maxWindow = 1 << 20 // bytes of history kept with a run
-
-func (e *entry) appendHistory(b history.Batch) {
-	if n := len(e.hist); n > 0 && e.hist[n-1].Last+1 != b.First {
-		return // a window of the past stays one
-	}
-	e.hist = append(e.hist, b)
-	e.histSize += len(b.Events)
-	for e.histSize > maxWindow && len(e.hist) > 1 {
-		e.histSize -= len(e.hist[0].Events)
-		e.hist = e.hist[1:]
-	}
-}
-
-// batches gives up to most batches beginning with the one that holds event from,
-// and whether the window covers them.
-func (e *entry) batches(from int64, most int) ([]history.Batch, bool) {
-	last := e.run.LastEvent()
-	if from > last {
-		return nil, true
-	}
-	if len(e.hist) == 0 || from < e.hist[0].First {
-		return nil, false
-	}
-	i := 0
-	if from > e.hist[0].Last {
-		lo, hi := 0, len(e.hist)
-		for lo < hi { // first batch that ends at or after from
-			m := (lo + hi) / 2
-			if e.hist[m].Last < from {
-				lo = m + 1
-			} else {
-				hi = m
-			}
-		}
-		i = lo
-	}
-	if i == len(e.hist) {
-		return nil, false
-	}
-	out := e.hist[i:]
-	if len(out) >= most {
-		return out[:most], true
-	}
-	return out, e.cut || out[len(out)-1].Last == last
-}
-
-// setHistory replaces the window by what was read.
-func (e *entry) setHistory(bs []history.Batch, cut bool) {
-	e.hist, e.histSize, e.cut = bs, 0, cut
-	for _, b := range bs {
-		e.histSize += len(b.Events)
-	}
-}

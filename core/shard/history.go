@@ -32,14 +32,14 @@ func (s *Shard) history(r *port.Request, req *workflowservice.GetWorkflowExecuti
 	}
 	next, last, running := int64(1), e.run.LastEvent(), !e.run.Closed()
 	if p := r.Page; p != nil {
-		next, last = p.NextEventID, min(p.LastEventID, last)
+		next, last = max(p.NextEventID, 1), min(p.LastEventID, last)
 		if next > last && p.Running {
 			if last = e.run.LastEvent(); next > last && running && req.WaitNewEvent {
 				s.wait(r, e)
 				return
 			}
 		}
-		running = running && p.Running || p.Running && req.WaitNewEvent && running
+		running = running && p.Running
 	}
 	s.page(r, req, e, next, last, running)
 }
@@ -61,7 +61,8 @@ func (s *Shard) page(r *port.Request, req *workflowservice.GetWorkflowExecutionH
 	case more, req.WaitNewEvent && running:
 		res.NextPageToken = token.AppendPage(nil, &port.PageToken{RunID: e.key.RunID, NextEventID: after, LastEventID: last, Running: running})
 	}
-	if !more && showsTransient(r.Client) && after > e.run.LastEvent() {
+	// Who waits for more gets these events when they are real: with the same ids there may be others.
+	if res.NextPageToken == nil && showsTransient(r.Client) && after > e.run.LastEvent() {
 		fragments = appendEvents(fragments, e.run.TransientEvents(false))
 	}
 	s.log.Reply(port.Reply{Call: r.Call, Body: &port.Answer{Message: res, Field: pageField, Fragments: fragments}}, s.log.Seq(), s.out)
@@ -94,7 +95,8 @@ func (s *Shard) wait(r *port.Request, e *entry) {
 		s.historyTimedOut(r)
 		return
 	}
-	s.waits.add(e.key, r, validate.LongPollEnd(&s.cfg.Limits, s.now.Wall, r.Deadline, s.cfg.Limits.HistoryLongPoll))
+	closed := r.Body.(*workflowservice.GetWorkflowExecutionHistoryRequest).HistoryEventFilterType == enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
+	s.waits.add(e.key, r, closed, validate.LongPollEnd(&s.cfg.Limits, s.now.Wall, r.Deadline, s.cfg.Limits.HistoryLongPoll))
 }
 
 // historyTimedOut ends a wait without events; the same token goes on.
@@ -167,18 +169,17 @@ func (s *Shard) historyReverse(r *port.Request, req *workflowservice.GetWorkflow
 	r.Run = e.key
 	top := e.run.LastEvent()
 	if r.Page != nil {
-		top = min(r.Page.NextEventID, top)
+		top = max(min(r.Page.NextEventID, top), 1)
 	}
-	bs, ok := s.window(e, 1, 1<<30, r)
+	// How many events that many batches have is not known: usually a handful each.
+	from := max(top-8*int64(req.MaximumPageSize)-64, 1)
+	bs, ok := s.span(e, from, top, r)
 	if !ok {
 		return
 	}
 	res := &workflowservice.GetWorkflowExecutionHistoryReverseResponse{History: &historypb.History{}}
 	left := int(req.MaximumPageSize)
-	i := len(bs) - 1
-	for ; i >= 0 && bs[i].First > top; i-- {
-	}
-	for ; i >= 0 && left > 0; i-- {
+	for i := len(bs) - 1; i >= 0 && left > 0; i-- {
 		events, err := bs[i].Decode()
 		if err != nil {
 			panic("shard: a stored batch cannot be decoded: " + err.Error())

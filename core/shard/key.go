@@ -46,10 +46,14 @@ func pendingKey(k port.RunKey, key string) store.Key {
 
 // deadlineKey orders the runs of a strip by the time at which they must be woken.
 func deadlineKey(k port.RunKey, at int64) store.Key {
+	return store.Key{Table: store.Due, Partition: stripPartition(stripOf(k.NamespaceID, k.WorkflowID)), Key: deadlineRow(at, k.RunID)}
+}
+
+func deadlineRow(at int64, runID string) string {
 	var t [9]byte
 	t[0] = keyDeadline
 	binary.BigEndian.PutUint64(t[1:], uint64(at))
-	return store.Key{Table: store.Due, Partition: stripPartition(stripOf(k.NamespaceID, k.WorkflowID)), Key: string(t[:]) + k.RunID}
+	return string(t[:]) + runID
 }
 
 func deadlineTime(key string) int64 { return int64(binary.BigEndian.Uint64([]byte(key[1:9]))) }
@@ -65,6 +69,12 @@ func queuePrefix(q port.QueueKey) string {
 		b.WriteString("\x00\x01")
 	}
 	return b.String()
+}
+
+// prefixEnd is the first key behind those that begin with the prefix of a queue.
+func prefixEnd(prefix string) string {
+	last := len(prefix) - 1 // \x01: see queuePrefix
+	return prefix[:last] + string(rune(prefix[last]+1))
 }
 
 // taskKey orders the tasks of a queue: priority, time, run, task.

@@ -2,7 +2,6 @@ package shard
 
 import (
 	"errors"
-	"fmt"
 
 	"perdure/core/history"
 	"perdure/core/journal"
@@ -107,7 +106,7 @@ func (s *Shard) runLoaded(e *entry, ev *journal.Event) {
 		if r.S.NamespaceId == e.key.NamespaceID && r.S.WorkflowId == e.key.WorkflowID {
 			e.run = r
 			e.seq = s.log.Seq() // its rows may come from a record that is not durable yet
-			e.setHistory(batches, false)
+			e.setHistory(batches)
 			s.due.learned(e.key, r.Deadline())
 		}
 	}
@@ -166,72 +165,4 @@ func (s *Shard) proven(c *port.Completed) {
 	for _, in := range parked {
 		s.turnAway(x.entry.key, in)
 	}
-}
-
-// decodeHistory gives the batches of rows that hold events from on. Rows may
-// overlap after a crash between two flushes: what was seen is skipped.
-func decodeHistory(rows []store.Row, from int64) []history.Batch {
-	var out []history.Batch
-	next := from
-	for _, row := range rows {
-		batches, err := history.DecodeRow(row.Value)
-		if err != nil {
-			panic("shard: a history row cannot be read: " + err.Error())
-		}
-		for _, b := range batches {
-			if b.Last < next {
-				continue
-			}
-			out = append(out, b)
-			next = b.Last + 1
-		}
-	}
-	return out
-}
-
-// pageRows bounds one read of history rows; a row is at most 64 KiB or one batch.
-const pageRows = 32
-
-// window makes sure that batches from event from on, most of them, are in memory.
-// False: in was parked.
-func (s *Shard) window(e *entry, from int64, most int, in port.Input) ([]history.Batch, bool) {
-	if bs, ok := e.batches(from, most); ok {
-		return bs, true
-	}
-	e.parked = append(e.parked, in)
-	if !e.reading {
-		e.reading = true
-		s.readHistory(e, from, history.EventKey(from))
-	}
-	return nil, false
-}
-
-// readHistory reads rows from a key on. If event from turns out to lie in a row
-// that begins before it, it reads again from the beginning.
-func (s *Shard) readHistory(e *entry, from int64, key string) {
-	s.read(nil, []store.Range{{Table: store.History, Partition: e.key.RunID, From: key, Limit: pageRows}}, func(ev *journal.Event) {
-		batches := decodeHistory(ev.Scans[0], from)
-		next := ev.Next[0]
-		switch {
-		case key != "" && (len(batches) == 0 || batches[0].First > from):
-			s.readHistory(e, from, "")
-			return
-		case len(batches) == 0 && next != "":
-			s.readHistory(e, from, next)
-			return
-		case e.run != nil && from <= e.run.LastEvent() && (len(batches) == 0 || batches[0].First > from):
-			s.unreadable(e, fmt.Errorf("event %d is missing", from))
-			return
-		}
-		e.reading = false
-		if e.run != nil {
-			e.setHistory(batches, next != "")
-		}
-		s.cache.resize(e)
-		parked := e.parked
-		e.parked = nil
-		for _, in := range parked {
-			s.serve(in)
-		}
-	})
 }

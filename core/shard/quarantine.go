@@ -31,7 +31,7 @@ func (s *Shard) setAside(k port.RunKey, what string) {
 		s.sick = map[port.RunKey]string{}
 	}
 	s.sick[k] = what
-	s.due.set(k, 0)
+	s.due.drop(k)
 	if e := s.cache.runs[k]; e != nil {
 		s.cache.remove(e)
 	}

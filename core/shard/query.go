@@ -311,7 +311,7 @@ func (s *Shard) expireQueries() {
 			continue
 		}
 		s.queries.stick(q, time.Time{})
-		s.leaveSticky(q, &port.Declined{Task: q.task, Dead: true})
+		s.serve(port.Declined{Task: q.task, Dead: true})
 	}
 }
 

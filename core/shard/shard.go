@@ -34,19 +34,24 @@ type Config struct {
 	FlushBytes    int           // see journal.LogConfig
 	FlushAge      time.Duration // default 1 s: longer waits coalesce more
 	UnflushedMax  int           // default 32 MiB: callers are pushed back above it
-	DispatchCount int           // tasks of queues kept in memory, default 50,000
-	DeadlineCount int           // deadlines kept in memory, default 100,000
+	DispatchBytes int           // tasks of queues kept in memory, default 8 MiB
+	DeadlineBytes int           // deadlines kept in memory, default 8 MiB
 	Quarantined   func(run port.RunKey, what string)
 	Opened        func(tailRows int) // rows replayed: bounded by what was not flushed, not by the number of runs
 }
+
+// leastUnflushed lets one ordinary transition through at any time.
+const leastUnflushed = 64 << 10
 
 func (c *Config) defaults() {
 	setDefault(&c.CacheBytes, 32<<20)
 	setDefault(&c.FlushBytes, 8<<20)
 	setDefault(&c.FlushAge, time.Second)
 	setDefault(&c.UnflushedMax, 32<<20)
-	setDefault(&c.DispatchCount, 50_000)
-	setDefault(&c.DeadlineCount, 100_000)
+	c.UnflushedMax = max(c.UnflushedMax, leastUnflushed)
+	c.FlushBytes = min(c.FlushBytes, c.UnflushedMax/2) // room is made before callers are pushed back
+	setDefault(&c.DispatchBytes, 8<<20)
+	setDefault(&c.DeadlineBytes, 8<<20)
 }
 
 func setDefault[T int | time.Duration](field *T, value T) {
@@ -73,6 +78,7 @@ type Shard struct {
 	cache   cache
 	absent  absent
 	reads   map[uint64]readDone
+	failed  []failedRead // in the order in which they are repeated
 	due     dueIndex
 	queues  queueIndex
 	waits   waits
@@ -111,11 +117,11 @@ func (s *Shard) forget() {
 	s.clock = 0
 	s.cache = newCache(s.cfg.CacheBytes)
 	s.absent = absent{}
-	s.reads = map[uint64]readDone{}
 	s.suspects = map[uint64]suspect{}
-	s.due = newDueIndex()
-	s.queues = newQueueIndex()
-	s.waits = waits{}
+	s.reads, s.failed = map[uint64]readDone{}, nil
+	s.due = newDueIndex(s.cfg.DeadlineBytes)
+	s.queues = newQueueIndex(s.cfg.DispatchBytes)
+	s.waits = newWaits()
 	s.queries = newQueries(s.queries.last)
 }
 
@@ -130,6 +136,8 @@ func (s *Shard) Step(now port.Clock, in port.Input, out *port.Effects) {
 	}
 	s.fireDue()
 	s.expireWaits()
+	s.expireSubscriptions()
+	s.repeatReads()
 	s.trimMemory()
 	s.log.End(now, out)
 	s.arm()
@@ -261,12 +269,37 @@ func (s *Shard) replyNow(c port.Call, f *port.Refusal) {
 func (s *Shard) read(keys []store.Key, ranges []store.Range, done readDone) {
 	tag := s.log.Read(keys, ranges, s.out)
 	s.reads[tag] = func(ev *journal.Event) {
-		if ev.Err != nil { // nothing was changed by a read: ask again
-			s.read(keys, ranges, done)
+		if ev.Err != nil { // nothing was changed by a read: ask again, a little later
+			s.failed = append(s.failed, failedRead{s.now.Mono + readAgain, keys, ranges, done})
 			return
 		}
 		done(ev)
 	}
+}
+
+// readAgain is how long a read that failed waits before it is repeated.
+const readAgain = 50 * time.Millisecond
+
+type failedRead struct {
+	at     time.Duration // monotonic
+	keys   []store.Key
+	ranges []store.Range
+	done   readDone
+}
+
+func (s *Shard) repeatReads() {
+	for len(s.failed) > 0 && s.failed[0].at <= s.now.Mono {
+		r := s.failed[0]
+		s.failed = s.failed[1:]
+		s.read(r.keys, r.ranges, r.done)
+	}
+}
+
+func (s *Shard) nextRead() time.Time {
+	if len(s.failed) == 0 {
+		return time.Time{}
+	}
+	return s.now.Wall.Add(s.failed[0].at - s.now.Mono)
 }
 
 // expireWaits ends the waits of callers whose time is over.
@@ -281,7 +314,7 @@ func (s *Shard) expireWaits() {
 func (s *Shard) drain() {
 	s.draining = true
 	s.waits.each(func(r *port.Request) { s.historyTimedOut(r) })
-	s.waits = waits{}
+	s.waits = newWaits()
 	s.refuseQueries()
 	s.log.FlushNow()
 }
@@ -290,9 +323,12 @@ func (s *Shard) drain() {
 // does no harm, and most deadlines are gone before they are due.
 func (s *Shard) arm() {
 	at := s.log.NextAlarm()
-	at = earlier(at, s.due.next(s.time, s.now.Wall))
+	if s.ready {
+		at = earlier(at, s.due.next(s.time, s.now.Wall))
+	}
 	at = earlier(at, s.waits.next())
 	at = earlier(at, s.queries.next())
+	at = earlier(at, s.nextRead())
 	if !at.IsZero() && (s.armed.IsZero() || at.Before(s.armed)) {
 		s.armed = at
 		s.out.Add(port.Alarm{At: at})

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 
 	"perdure/core/port"
@@ -9,15 +10,21 @@ import (
 
 // waits are the history calls that wait for a run to change.
 type waits struct {
-	byRun map[port.RunKey][]*wait
-	order waitHeap
+	byRun  map[port.RunKey][]*wait
+	byCall map[port.Call]*wait
+	order  waitHeap
 }
 
 type wait struct {
-	req   *port.Request
-	key   port.RunKey
-	until time.Time
-	index int // in the heap; -1: gone
+	req    *port.Request
+	key    port.RunKey
+	closed bool // nothing but the close of the run is waited for
+	until  time.Time
+	index  int // in the heap; -1: gone
+}
+
+func newWaits() waits {
+	return waits{byRun: map[port.RunKey][]*wait{}, byCall: map[port.Call]*wait{}}
 }
 
 type waitHeap []*wait
@@ -45,28 +52,26 @@ func (h *waitHeap) Pop() any {
 	return w
 }
 
-func (w *waits) add(k port.RunKey, r *port.Request, until time.Time) {
-	if w.byRun == nil {
-		w.byRun = map[port.RunKey][]*wait{}
-	}
-	x := &wait{req: r, key: k, until: until}
+func (w *waits) add(k port.RunKey, r *port.Request, closed bool, until time.Time) {
+	x := &wait{req: r, key: k, closed: closed, until: until}
 	w.byRun[k] = append(w.byRun[k], x)
+	w.byCall[r.Call] = x
 	heap.Push(&w.order, x)
 }
 
-func (w *waits) has(k port.RunKey) bool { return len(w.byRun[k]) > 0 }
-
-// wake hands all that wait for a run back to serve.
-func (w *waits) wake(k port.RunKey, serve func(*port.Request)) {
-	all := w.byRun[k]
-	if len(all) == 0 {
-		return
+// wake hands those that wait for a run back to serve; those that wait for its
+// close only if it is closed.
+func (w *waits) wake(k port.RunKey, closed bool, serve func(*port.Request)) {
+	var woken []*wait
+	for _, x := range w.byRun[k] {
+		if closed || !x.closed {
+			woken = append(woken, x)
+		}
 	}
-	delete(w.byRun, k)
-	for _, x := range all {
-		heap.Remove(&w.order, x.index)
+	for _, x := range woken {
+		w.remove(x)
 	}
-	for _, x := range all {
+	for _, x := range woken {
 		serve(x.req)
 	}
 }
@@ -76,34 +81,28 @@ func (w *waits) expired(now time.Time) (*port.Request, bool) {
 	if len(w.order) == 0 || w.order[0].until.After(now) {
 		return nil, false
 	}
-	x := heap.Pop(&w.order).(*wait)
-	w.drop(x)
+	x := w.order[0]
+	w.remove(x)
 	return x.req, true
 }
 
-func (w *waits) drop(x *wait) {
-	all := w.byRun[x.key]
-	for i, y := range all {
-		if y == x {
-			all = append(all[:i], all[i+1:]...)
-			break
-		}
+func (w *waits) remove(x *wait) {
+	heap.Remove(&w.order, x.index)
+	if w.byCall[x.req.Call] == x {
+		delete(w.byCall, x.req.Call)
 	}
-	if len(all) == 0 {
+	rest := slices.DeleteFunc(w.byRun[x.key], func(y *wait) bool { return y == x })
+	if len(rest) == 0 {
 		delete(w.byRun, x.key)
 		return
 	}
-	w.byRun[x.key] = all
+	w.byRun[x.key] = rest
 }
 
 // forget drops what a caller that has gone waits for.
 func (w *waits) forget(c port.Call) {
-	for _, x := range w.order {
-		if x.req.Call == c {
-			heap.Remove(&w.order, x.index)
-			w.drop(x)
-			return
-		}
+	if x := w.byCall[c]; x != nil {
+		w.remove(x)
 	}
 }
 
