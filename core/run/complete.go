@@ -88,7 +88,6 @@ func (r *Run) completedEvent(c *Completion) *historypb.HistoryEvent {
 		ScheduledEventId: task.ScheduledId, StartedEventId: task.StartedId, Identity: c.Identity, BinaryChecksum: c.BinaryChecksum,
 		SdkMetadata: c.SDK, MeteringMetadata: c.Metering,
 	}}
-	r.withdrawTask()
 	s.PreviousStartedId, s.LastCompletedId = task.StartedId, e.EventId
 	s.Task, s.TaskAttempt, s.CloseRefused = nil, 1, false
 	s.TaskProblems, s.Problems = 0, nil

@@ -38,6 +38,7 @@ type fold struct {
 	attributes                 map[string]*commonpb.Payload
 	status                     enumspb.WorkflowExecutionStatus
 	newRun                     string
+	unseen                     bool // something happened that no completed task has seen
 	buffered                   bool // the event at hand is in the buffer: it has no id yet
 }
 
@@ -101,7 +102,25 @@ func (f *fold) event(e *historypb.HistoryEvent) error {
 	if err := f.command(e); err != nil {
 		return err
 	}
+	f.look(e)
 	return f.apply(e)
+}
+
+// look tells what a worker has not seen yet: what began, what came from outside, a task that was lost.
+func (f *fold) look(e *historypb.HistoryEvent) {
+	switch e.EventType {
+	case enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+		f.unseen = false
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED, enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT,
+		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED, enumspb.EVENT_TYPE_TIMER_FIRED,
+		enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED, enumspb.EVENT_TYPE_ACTIVITY_TASK_FAILED, enumspb.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT, enumspb.EVENT_TYPE_ACTIVITY_TASK_CANCELED,
+		enumspb.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED, enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED,
+		enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED, enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED, enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_CANCELED,
+		enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT, enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED,
+		enumspb.EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_SIGNALED, enumspb.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED,
+		enumspb.EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED, enumspb.EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED:
+		f.unseen = true
+	}
 }
 
 func (f *fold) endsTask(e *historypb.HistoryEvent) bool {
@@ -444,6 +463,8 @@ func closedEmpty(r *Run) error {
 func (f *fold) taskEquals(r *Run, scheduled, started int64) error {
 	t := r.S.Task
 	switch {
+	case t == nil && f.unseen && r.S.FirstTaskTime == 0 && !r.S.AwaitsParent:
+		return fmt.Errorf("no_silent_stall: something waits to be seen, and there is no workflow task")
 	case t == nil || t.Transient:
 		if scheduled != 0 {
 			return fmt.Errorf("task %d is pending by the history, in the state %v", scheduled, t)
