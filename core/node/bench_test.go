@@ -81,7 +81,7 @@ func (b *bench) execute(from port.Address, e port.Effect) {
 	case port.Publish:
 		b.snapshot = e.Snapshot
 		for _, m := range b.node.Machines {
-			b.queue = append(b.queue, letter{m.Address, port.Published{Snapshot: e.Snapshot}})
+			b.queue = append(b.queue, letter{m.Address, port.Published(e)})
 		}
 	case port.OpenStore:
 		o, err := b.store.Open(e.Open)

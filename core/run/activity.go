@@ -504,7 +504,7 @@ func (x *commander) cancelUnstarted(a *runpb.Activity) {
 		r.inputs.put(a.ScheduledId, in)
 		r.indexActivity(a)
 	})
-	details := &commonpb.Payloads{Payloads: []*commonpb.Payload{{Metadata: map[string][]byte{"encoding": []byte("json/plain")}, Data: []byte(`"ACTIVITY_ID_NOT_STARTED"`)}}}
+	details := textPayload("ACTIVITY_ID_NOT_STARTED")
 	r.canceledActivity(a, details, x.completion.Identity)
 }
 

@@ -88,21 +88,22 @@ func (r *Run) nextAfterFailure(f *failurepb.Failure) (*successor, enumspb.RetryS
 			if f.GetTimeoutFailureInfo() != nil {
 				a.LastCompletionResult = r.mustStart().LastCompletionResult
 			}
-			return &successor{id: r.tx.env.NewRunID(), started: a, backoff: time.Duration(delay)}, s
+			return &successor{id: r.tx.env.NewRunID(), started: a, backoff: r.leastBackoff(time.Duration(delay))}, s
 		}
 		state = s
 	}
 	return r.nextCron(f, nil), state
 }
 
-// nextCron is the next run of a cron schedule, nil without one.
+// nextCron is the next run of a cron schedule, nil without one. Its time may lie
+// after the end of the chain: then the execution timeout ends that run.
 func (r *Run) nextCron(f *failurepb.Failure, result *commonpb.Payloads) *successor {
 	if r.S.Cron == "" {
 		return nil
 	}
 	now := time.Unix(0, r.tx.env.Now)
 	backoff := cron.Backoff(r.S.Cron, time.Unix(0, r.S.ExecutionTime), now)
-	if backoff < 0 || r.S.ExecutionExpiry > 0 && now.Add(backoff).UnixNano() >= r.S.ExecutionExpiry {
+	if backoff < 0 {
 		return nil
 	}
 	a := r.again(enumspb.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE)
@@ -111,7 +112,7 @@ func (r *Run) nextCron(f *failurepb.Failure, result *commonpb.Payloads) *success
 	if f != nil {
 		a.LastCompletionResult = r.mustStart().LastCompletionResult
 	}
-	return &successor{id: r.tx.env.NewRunID(), started: a, backoff: backoff}
+	return &successor{id: r.tx.env.NewRunID(), started: a, backoff: r.leastBackoff(backoff)}
 }
 
 func (x *commander) continueAsNew(c *commandpb.Command) *badCommand {
@@ -234,8 +235,7 @@ func (r *Run) continueFields(a *commandpb.ContinueAsNewWorkflowExecutionCommandA
 	return nil
 }
 
-// continueBackoff holds the next run back so that a chain cannot spin: the life
-// of this run and the backoff together are at least a second.
+// continueBackoff is how long the next run is held back.
 func (r *Run) continueBackoff(a *commandpb.ContinueAsNewWorkflowExecutionCommandAttributes, n *historypb.WorkflowExecutionStartedEventAttributes) time.Duration {
 	backoff := validate.Capped(a.BackoffStartInterval)
 	if n.CronSchedule != "" && a.Initiator == enumspb.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE {
@@ -244,9 +244,15 @@ func (r *Run) continueBackoff(a *commandpb.ContinueAsNewWorkflowExecutionCommand
 			backoff = b
 		}
 	}
+	return r.leastBackoff(backoff)
+}
+
+// leastBackoff keeps a chain from spinning: the life of this run and the backoff
+// of the next are at least a second.
+func (r *Run) leastBackoff(backoff time.Duration) time.Duration {
 	lived := time.Duration(r.tx.env.Now - r.S.ExecutionTime)
 	if least := r.tx.env.Limits.WorkflowIDInterval; lived+backoff < least {
-		backoff = least - lived
+		return least - lived
 	}
 	return backoff
 }

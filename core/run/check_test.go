@@ -70,6 +70,9 @@ func same(a, b *Run) error {
 	if a.size != b.size || a.buffered != b.buffered {
 		return fmt.Errorf("buffer: %d bytes, next row %d; %d bytes, next row %d", a.size, a.buffered, b.size, b.buffered)
 	}
+	if a.heavySize != b.heavySize && !a.Closed() || a.fields != b.fields && !a.Closed() {
+		return fmt.Errorf("weights: %d and %d bytes; %d and %d bytes", a.heavySize, a.fields, b.heavySize, b.fields)
+	}
 	if p, q := debts(a), debts(b); !slices.Equal(p, q) {
 		return fmt.Errorf("owed differs: %v, %v", p, q)
 	}

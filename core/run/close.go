@@ -119,6 +119,11 @@ func (r *Run) terminate(reason string, details *commonpb.Payloads, identity stri
 	r.close(enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, nil)
 }
 
+// textPayload is a plain text, which needs no escape, as SDKs encode it.
+func textPayload(s string) *commonpb.Payloads {
+	return &commonpb.Payloads{Payloads: []*commonpb.Payload{{Metadata: map[string][]byte{"encoding": []byte("json/plain")}, Data: []byte(`"` + s + `"`)}}}
+}
+
 // timeoutRun ends the run by its run or execution timeout.
 func (r *Run) timeoutRun() {
 	r.forceCloseTask(nil, serverIdentity)

@@ -11,6 +11,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	sdkpb "go.temporal.io/api/sdk/v1"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
+	"google.golang.org/protobuf/proto"
 
 	"perdure/core/port"
 	"perdure/core/run/runpb"
@@ -111,12 +112,31 @@ func (r *Run) setSticky(c *Completion) {
 // runCommands carries out the commands in order until one is bad.
 func (r *Run) runCommands(c *Completion, completedID int64) (*badCommand, []int64) {
 	x := &commander{run: r, completedID: completedID, completion: c}
+	limit := r.tx.env.Limits.Transaction
+	size := r.buffersSize()
+	from := 0
 	for _, cmd := range c.Commands {
+		if closes(cmd.CommandType) && size+proto.Size(cmd) > limit { // a close cannot be taken back
+			return transactionTooLarge(size+proto.Size(cmd), limit), nil
+		}
 		if bad := x.command(cmd); bad != nil {
 			return bad, nil
 		}
+		for _, e := range r.tx.events[from:] {
+			size += proto.Size(e)
+		}
+		from = len(r.tx.events)
+		if size > limit && !r.Closed() {
+			return transactionTooLarge(size, limit), nil
+		}
 	}
 	return nil, x.eager
+}
+
+// transactionTooLarge: what one completion writes has a limit. Other transitions stay
+// below it by the limits of one payload and of the buffer.
+func transactionTooLarge(size, limit int) *badCommand {
+	return &badCommand{oversize: fmt.Sprintf("transaction size of %d bytes exceeds limit of %d bytes", size, limit)}
 }
 
 // finishCompletion decides on the next workflow task.
@@ -154,6 +174,7 @@ type badCommand struct {
 	message   string
 	terminate bool
 	refusal   *port.Refusal // instead of all that: goes back as it is, nothing is written
+	oversize  string        // instead of all that: the run ends, with this as details
 }
 
 func bad(cause enumspb.WorkflowTaskFailedCause, format string, args ...any) *badCommand {
@@ -177,6 +198,12 @@ func (r *Run) commandsFailed(env *Env, before *runpb.WorkflowTask, c *Completion
 	r.abort()
 	if b.refusal != nil {
 		return Completed{Refusal: b.refusal}
+	}
+	if b.oversize != "" {
+		r.begin(env)
+		r.forceCloseTask(nil, serverIdentity)
+		r.terminate("Transaction size exceeds limit.", textPayload(b.oversize), serverIdentity, nil)
+		return Completed{Changes: r.commit(), Refusal: port.Invalid("%s", b.oversize)}
 	}
 	unhandled := b.cause == enumspb.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
 	out := Completed{Refusal: port.Invalid("%s", b.text())}

@@ -59,6 +59,10 @@ type Run struct {
 	memo       *commonpb.Memo             // upserted, whole; nil: as in the Started event
 	attributes *commonpb.SearchAttributes // the same
 
+	heavy     map[int64]int // bytes of activities that hold much (limits.go)
+	heavySize int           // of all of them
+	fields    int           // bytes of memo and attributes
+
 	// Start is the first event, decoded when it was needed; the shard hands it
 	// to LoadStart if the run was loaded without it.
 	started    *historypb.WorkflowExecutionStartedEventAttributes
@@ -87,6 +91,7 @@ func NewFromRows(row []byte, pending []Row) (*Run, error) {
 		}
 	}
 	r.rebuildDeadlines()
+	r.weighAll()
 	return r, nil
 }
 

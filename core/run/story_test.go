@@ -920,6 +920,10 @@ func (s *story) limit(a *arguments, _ string) error {
 			l.Signals = n
 		case "BufferedSize":
 			l.BufferedSize = n
+		case "Transaction":
+			l.Transaction = n
+		case "State":
+			l.State = n
 		default:
 			return fmt.Errorf("no limit %s", name)
 		}

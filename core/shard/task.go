@@ -53,8 +53,7 @@ func (s *Shard) workflowTaken(e *entry, in *port.Taken) {
 	if in.Task.Queue.Sticky() {
 		from = e.run.S.PreviousStartedId + 1
 	}
-	bs, ok := s.window(e, from, maxPage, *in)
-	if !ok {
+	if _, ok := s.window(e, from, maxPage, *in); !ok {
 		return
 	}
 	// What the worker is shown must be durable, its own start excepted.
@@ -65,7 +64,8 @@ func (s *Shard) workflowTaken(e *entry, in *port.Taken) {
 		s.untaken(in)
 		return
 	}
-	if bs, ok = e.batches(from, maxPage); !ok {
+	bs, ok := e.batches(from, maxPage)
+	if !ok {
 		bs = nil // the start made the window too short: the worker reads from its first page token
 	}
 	queries := s.carried(e.key)
