@@ -244,14 +244,14 @@ func (b Batch) check() error {
 }
 
 // Coalesce appends next to prev if both are history rows of one run and the
-// result stays within MaxRow. The borders of batches are kept inside.
+// result stays within MaxRow. The borders of batches are kept inside. It may
+// append to the memory of prev.
 func Coalesce(prev *store.Row, next store.Row) bool {
 	if prev.Key.Table != store.History || prev.Key.Partition != next.Key.Partition ||
 		prev.Value == nil || next.Value == nil || len(prev.Value)+len(next.Value) > MaxRow {
 		return false
 	}
-	v := make([]byte, 0, len(prev.Value)+len(next.Value))
-	prev.Value = append(append(v, prev.Value...), next.Value...)
+	prev.Value = append(prev.Value, next.Value...)
 	prev.Version = max(prev.Version, next.Version)
 	return true
 }
