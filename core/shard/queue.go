@@ -35,7 +35,7 @@ const (
 type queueIndex struct {
 	queues map[port.QueueKey]*backlog
 	large  map[*backlog]bool // those with more than queueTask tasks in memory
-	held   map[offered]bool  // offers that must be answered before the record leaves
+	held   map[offered]*held // offers that must be answered before the record leaves
 	bytes  int
 	budget int
 
@@ -47,6 +47,15 @@ type offered struct {
 	runID string
 	kind  port.TaskKind
 	stamp uint64
+}
+
+// held is a task that was offered and has no row yet: if the offer is taken, the
+// task was never anywhere but in this record. The record waits for the answer.
+//
+// B3: when the record leaves, every task that waits has its row.
+type held struct {
+	task    port.Task
+	settled bool // it has its row, or does not wait any more
 }
 
 // subscriptionEnd says when to look whether a queue is still polled.
@@ -68,7 +77,7 @@ type backlog struct {
 func taskLess(a, b port.Task) bool { return a.Key < b.Key }
 
 func newQueueIndex(budget int) queueIndex {
-	return queueIndex{queues: map[port.QueueKey]*backlog{}, large: map[*backlog]bool{}, held: map[offered]bool{}, budget: budget}
+	return queueIndex{queues: map[port.QueueKey]*backlog{}, large: map[*backlog]bool{}, held: map[offered]*held{}, budget: budget}
 }
 
 // of finds a queue, or makes one: of an unknown queue memory holds all there is,
@@ -186,37 +195,65 @@ func (s *Shard) taskOf(e *entry, d *run.Dispatch) port.Task {
 	}
 }
 
-// dispatch makes a task wait in its queue and offers it to whoever listens.
+// dispatch makes a task wait in its queue. If somebody may listen it is offered
+// first, and gets its row only if nobody takes it.
 func (s *Shard) dispatch(e *entry, d *run.Dispatch) {
 	t := s.taskOf(e, d)
-	s.log.Put(dispatchKey(&t), encodeDispatch(&t), true)
-	s.queues.add(t)
-	s.offer(t)
-}
-
-// offer tells the queue's owner. Its answer decides whether the task rides in the
-// record that makes it, so the record waits for it.
-func (s *Shard) offer(t port.Task) {
 	b := s.queues.queues[t.Queue]
 	if !t.Queue.Sticky() && (b == nil || b.until.Before(s.now.Wall)) {
-		return // nobody listens
+		s.await(t)
+		return
 	}
-	s.queues.held[offered{t.Run.RunID, t.Kind, t.Stamp}] = true
+	s.queues.held[offeredTask(&t)] = &held{task: t}
 	s.log.Hold()
 	s.out.Send(s.queueAddress(t.Queue), port.Offer{Task: t, Expect: true})
 }
 
-// answered notes that an offer needs no more waiting.
+// await gives a task its row and its place in the queue.
+func (s *Shard) await(t port.Task) {
+	s.log.Put(dispatchKey(&t), encodeDispatch(&t), true)
+	s.queues.add(t)
+}
+
+func offeredTask(t *port.Task) offered { return offered{t.Run.RunID, t.Kind, t.Stamp} }
+
+// answered lets the record go that waited for the answer to an offer. A task that
+// still waits now gets its row.
 func (s *Shard) answered(t *port.Task) {
-	k := offered{t.Run.RunID, t.Kind, t.Stamp}
-	if s.queues.held[k] {
-		delete(s.queues.held, k)
-		s.log.Release()
+	k := offeredTask(t)
+	h := s.queues.held[k]
+	if h == nil {
+		return
+	}
+	delete(s.queues.held, k)
+	if !h.settled {
+		s.await(h.task)
+	}
+	s.log.Release()
+}
+
+// awaitHeld gives their rows to the offered tasks of a queue that is being listed:
+// the list must not leave out what was offered before it.
+func (s *Shard) awaitHeld(q port.QueueKey) {
+	var all []*held
+	for _, h := range s.queues.held { //ordered: sorted below
+		if h.task.Queue == q && !h.settled {
+			all = append(all, h)
+		}
+	}
+	slices.SortFunc(all, func(a, b *held) int { return strings.Compare(a.task.Key, b.task.Key) })
+	for _, h := range all {
+		h.settled = true
+		s.await(h.task)
 	}
 }
 
 func (s *Shard) withdraw(e *entry, d *run.Dispatch) {
 	t := s.taskOf(e, d)
+	if h := s.queues.held[offeredTask(&t)]; h != nil && !h.settled {
+		h.settled = true
+		return
+	}
 	s.log.Delete(dispatchKey(&t))
 	s.queues.remove(&t)
 }
@@ -255,6 +292,7 @@ func (s *Shard) pull(in *port.Pull) {
 // list answers with the oldest tasks above a key. What memory does not hold is
 // read first: an empty answer means that there are no more.
 func (s *Shard) list(to port.Address, b *backlog, after string, most int) {
+	s.awaitHeld(b.key)
 	answer := port.Backlog{Shard: s.cfg.Self, Queue: b.key, After: after, More: b.window != ""}
 	b.tasks.Ascend(port.Task{Key: after}, func(t port.Task) bool {
 		if t.Key == after {

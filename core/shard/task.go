@@ -23,7 +23,7 @@ const historyField = 8
 
 // taken gives a task to the poll that took it.
 func (s *Shard) taken(in *port.Taken) {
-	s.answered(&in.Task)
+	defer s.answered(&in.Task) // only now: the start belongs into the record that waits for it
 	if in.Task.Kind == port.QueryTask {
 		s.queryTaken(in)
 		return
