@@ -1,0 +1,104 @@
+package durability
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/serviceerror"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	namespace = "default"
+	queue     = "load"
+)
+
+func dial(t testing.TB, address string) workflowservice.WorkflowServiceClient {
+	t.Helper()
+	quickly := grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, MaxDelay: 500 * time.Millisecond}, MinConnectTimeout: time.Second}
+	typed := func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		return serviceerror.FromStatus(status.Convert(call(ctx, method, req, reply, conn, opts...)))
+	}
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(quickly),
+		grpc.WithUnaryInterceptor(typed), grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return workflowservice.NewWorkflowServiceClient(conn)
+}
+
+// is reports whether an error is of a type.
+func is[E error](err error) bool {
+	var e E
+	return errors.As(err, &e)
+}
+
+// cut reports whether an error says nothing about the effect of a call, or asks to come again.
+func cut(err error) bool {
+	return is[*serviceerror.Unavailable](err) || is[*serviceerror.ResourceExhausted](err) || is[*serviceerror.DeadlineExceeded](err) || is[*serviceerror.Canceled](err)
+}
+
+// callTime bounds one call, so that none hangs on a server that died.
+const callTime = 10 * time.Second
+
+// again makes a call until its outcome is known.
+func again[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+	for {
+		v, err := once(ctx, call)
+		if !cut(err) || ctx.Err() != nil {
+			return v, err
+		}
+	}
+}
+
+func once[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	return call(ctx)
+}
+
+func normal() *taskqueuepb.TaskQueue {
+	return &taskqueuepb.TaskQueue{Name: queue, Kind: enumspb.TASK_QUEUE_KIND_NORMAL}
+}
+
+func execution(id string) *commonpb.WorkflowExecution {
+	return &commonpb.WorkflowExecution{WorkflowId: id}
+}
+
+func text(s string) *commonpb.Payloads {
+	return &commonpb.Payloads{Payloads: []*commonpb.Payload{{Metadata: map[string][]byte{"encoding": []byte("binary/plain")}, Data: []byte(s)}}}
+}
+
+func textOf(p *commonpb.Payloads) string {
+	if len(p.GetPayloads()) == 0 {
+		return ""
+	}
+	return string(p.Payloads[0].Data)
+}
+
+// history is all events of the current run of an id.
+func history(ctx context.Context, api workflowservice.WorkflowServiceClient, id string) (events []*historypb.HistoryEvent, err error) {
+	for token := []byte(nil); ; {
+		page, err := again(ctx, func(ctx context.Context) (*workflowservice.GetWorkflowExecutionHistoryResponse, error) {
+			return api.GetWorkflowExecutionHistory(ctx, &workflowservice.GetWorkflowExecutionHistoryRequest{Namespace: namespace, Execution: execution(id), NextPageToken: token})
+		})
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, page.History.Events...)
+		if token = page.NextPageToken; len(token) == 0 {
+			return events, nil
+		}
+	}
+}
