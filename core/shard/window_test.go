@@ -177,6 +177,32 @@ func TestPagesOfALongHistory(t *testing.T) {
 	}
 }
 
+// A page that begins anywhere, also inside the last row of the table, is found.
+func TestPageFromAnywhere(t *testing.T) {
+	s := newStory(t)
+	s.boot(Config{FlushAge: time.Second})
+	s.start("w", "q", 0)
+	const signals = 60
+	for i := range signals {
+		s.post(shardAt, s.request("signal", "w", "", &ws.SignalWorkflowExecutionRequest{SignalName: "s", Input: payload(strings.Repeat("x", 3000))}, 0))
+		if s.settle(); i == signals/2 {
+			s.advance(2 * time.Second)
+		}
+	}
+	s.advance(2 * time.Second)
+	for from := int64(3); from <= signals+2; from++ {
+		s.evict()
+		s.text.Reset()
+		req := s.request("page", "w", "", &ws.GetWorkflowExecutionHistoryRequest{MaximumPageSize: 1}, 0)
+		req.Page = &port.PageToken{RunID: s.runs["w"], NextEventID: from, LastEventID: signals + 2}
+		s.post(shardAt, req)
+		s.settle()
+		if want := fmt.Sprintf("page: events %d-%d", from, from); !strings.HasPrefix(s.text.String(), want) {
+			t.Fatalf("%q, want %q", s.text.String(), want)
+		}
+	}
+}
+
 // allPages reads all pages, letting the run go now and then.
 func (s *story) allPages(t *testing.T, r *rand.Rand, last int64, reverse bool) (ids []int64) {
 	var page *port.PageToken
