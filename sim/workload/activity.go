@@ -79,7 +79,7 @@ func (a *attempt) end() {
 	if w.bad(x.rand, w.cfg.Twice) {
 		x.later(50*time.Millisecond, func() { x.call(proto.Clone(req), callTimeout, func(cluster.Result) {}) })
 	}
-	x.send(req, a.task.TaskToken)
+	x.send(req, token)
 }
 
 // completion has a result of its own for each attempt, as a token may be used twice.

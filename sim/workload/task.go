@@ -186,7 +186,7 @@ func (x *worker) complete(t *workflowservice.PollWorkflowTaskQueueResponse, have
 				delete(x.cache, run)
 			}
 		}
-		x.spent(t.TaskToken, r)
+		x.spent(req.TaskToken, r)
 		if !r.OK() {
 			return
 		}
