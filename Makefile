@@ -2,6 +2,8 @@
 
 GO       := go
 BIN      := bin
+SEEDS    ?= 100
+FROM     ?= 1
 FUZZTIME ?= 5s
 BENCH    ?= .
 PKG      ?= ./...
@@ -14,7 +16,7 @@ help: ## Show this list
 
 build: check-go ## Build bin/perdure and bin/sim (the first time takes minutes: packages are named as they are compiled)
 	CGO_ENABLED=0 $(GO) build -v -trimpath -o $(BIN)/perdure ./cmd/server
-	$(if $(wildcard cmd/sim/*.go),CGO_ENABLED=0 $(GO) build -v -trimpath -o $(BIN)/sim ./cmd/sim)
+	CGO_ENABLED=0 $(GO) build -v -trimpath -o $(BIN)/sim ./cmd/sim
 
 run: build ## Build and run a server on 127.0.0.1:7233 with its data in perdure-data
 	$(BIN)/perdure serve
@@ -46,8 +48,8 @@ fuzz: check-go ## Run every fuzz target for FUZZTIME=5s each; PKG=./core/token f
 bench: check-go ## Run benchmarks; BENCH=Hop PKG=./adapters/runtime for one
 	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem $(PKG)
 
-sim: build ## Simulate clusters under faults
-	$(if $(wildcard cmd/sim/*.go),$(BIN)/sim,@echo "there is no simulator yet")
+sim: build ## Simulate clusters under faults, each seed twice; SEEDS=2000 FROM=0 for many fresh ones
+	$(BIN)/sim run --seeds $(SEEDS) --from $(FROM)
 
 e2e: check-go ## Play programs of the Go SDK against the built server, also across a kill; a short form of kill
 	cd docs/quickstart && $(GO) vet .

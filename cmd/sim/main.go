@@ -1,42 +1,48 @@
+// Command sim runs simulated clusters under faults, each decided by a seed.
 package main
 
 import (
 	"fmt"
 	"os"
-	"strconv"
-	"time"
+
+	"github.com/alecthomas/kong"
 
 	"perdure/sim"
 )
 
+type commands struct {
+	Run    runCommand    `cmd:"" help:"Run seeds and check all promises; a failure prints the command that replays it."`
+	Replay replayCommand `cmd:"" help:"Run one seed again and tell what happens."`
+}
+
 func main() {
-	seed, _ := strconv.ParseUint(os.Args[1], 10, 64)
-	n := 1
-	if len(os.Args) > 2 {
-		n, _ = strconv.Atoi(os.Args[2])
+	var c commands
+	ctx := kong.Parse(&c, kong.Name("sim"), kong.UsageOnError(), kong.Description(
+		"Runs the machines of the server in whole virtual clusters, on virtual time, under faults that a seed decides. See docs/simulator.md."))
+	ctx.FatalIfErrorf(ctx.Run())
+}
+
+// replayCommand tells the story of one seed.
+type replayCommand struct {
+	Seed    uint64 `required:"" placeholder:"N" help:"The seed."`
+	Calm    bool   `help:"Without faults."`
+	Verbose bool   `help:"Tell every input, effect and fault as it happens."`
+}
+
+// Run is called by the command line.
+func (c *replayCommand) Run() error {
+	o := sim.Options{Calm: c.Calm}
+	if c.Verbose {
+		o.Trace = func(line string) { fmt.Println(line) }
 	}
-	calm := os.Getenv("CALM") != ""
-	begun := time.Now()
-	steps := uint64(0)
-	var trace func(string)
-	if os.Getenv("V") != "" {
-		trace = func(l string) { fmt.Println(l) }
+	r := sim.Run(c.Seed, o)
+	fmt.Printf("seed %d: %d steps, %v of virtual time, %d runs, hash %016x\n", r.Seed, r.Steps, r.Virtual, r.Runs, r.Hash)
+	if r.Breach != nil {
+		fmt.Fprintln(os.Stderr, r.Breach)
+		os.Exit(1)
 	}
-	bad := 0
-	for i := range n {
-		r := sim.Run(seed+uint64(i), sim.Options{Calm: calm, Trace: trace})
-		steps += r.Steps
-		if r.Breach != nil {
-			bad++
-			fmt.Println("seed", r.Seed, "steps", r.Steps, "virtual", r.Virtual, "runs", r.Runs, r.Breach)
-		}
-		if n == 1 {
-			fmt.Printf("%+v\n", r)
-			for _, l := range r.Marks.Lines() {
-				fmt.Println(l)
-			}
-		}
+	for _, line := range r.Marks.Lines() {
+		fmt.Println(" ", line)
 	}
-	d := time.Since(begun)
-	fmt.Println(n, "seeds", bad, "bad", steps, "steps", d, int(float64(steps)/d.Seconds()), "steps/s")
+	return nil
 }

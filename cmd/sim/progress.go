@@ -1,0 +1,39 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+const reportEvery = 10 * time.Second
+
+// progress prints a line now and then until stop is closed.
+func (t *totals) progress(seeds int, begun time.Time, stop <-chan struct{}) {
+	tick := time.NewTicker(reportEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+			t.mu.Lock()
+			fmt.Printf("%d of %d seeds, %d failed, %.0f steps/s\n", t.seeds, seeds, len(t.failures), float64(t.steps)/time.Since(begun).Seconds())
+			t.mu.Unlock()
+		}
+	}
+}
+
+func (t *totals) summary(took time.Duration) {
+	fmt.Printf("%d seeds in %v: %d failed; %d steps (%.0f/s), %v of virtual time; slowest seed %d with %v\n",
+		t.seeds, took.Round(time.Millisecond), len(t.failures), t.steps, float64(t.steps)/took.Seconds(), t.virtual.Round(time.Second), t.slow, t.slowest.Round(time.Millisecond))
+	fmt.Println("faults:")
+	for _, name := range slices.Sorted(maps.Keys(t.faults)) {
+		fmt.Printf("  %8d %s\n", t.faults[name], name)
+	}
+	fmt.Println("marks:")
+	for _, line := range t.marks.Lines() {
+		fmt.Println("  " + line)
+	}
+}

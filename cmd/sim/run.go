@@ -1,0 +1,116 @@
+package main
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"perdure/sim"
+	"perdure/sim/check"
+)
+
+// runCommand runs many seeds.
+type runCommand struct {
+	Seed  uint64        `placeholder:"N" help:"Run this one seed."`
+	Seeds int           `default:"100" placeholder:"N" help:"How many seeds to run, one after another from --from. Default: ${default}."`
+	From  uint64        `placeholder:"N" help:"The first seed. Default: a fresh one, from the time."`
+	Jobs  int           `default:"2" placeholder:"N" help:"How many to run at once. Default: ${default}."`
+	For   time.Duration `placeholder:"DURATION" help:"Begin no seed after this time. Default: no limit."`
+	Once  bool          `help:"Run each seed once; by default twice, and the hashes of all inputs and effects must agree."`
+	Calm  bool          `help:"Without faults."`
+}
+
+// totals is what many seeds add up to.
+type totals struct {
+	mu       sync.Mutex
+	seeds    int
+	failures []string
+	steps    uint64
+	virtual  time.Duration
+	slowest  time.Duration
+	slow     uint64
+	marks    check.Marks
+	faults   map[string]int
+}
+
+// Run is called by the command line.
+func (c *runCommand) Run() error {
+	if c.Seed != 0 {
+		c.From, c.Seeds = c.Seed, 1
+	}
+	if c.From == 0 {
+		c.From = uint64(time.Now().Unix())
+	}
+	fmt.Printf("seeds %d to %d, %d at once\n", c.From, c.From+uint64(c.Seeds)-1, c.Jobs)
+	t := &totals{faults: map[string]int{}}
+	begun := time.Now()
+	stop := make(chan struct{})
+	go t.progress(c.Seeds, begun, stop)
+	c.all(t, begun)
+	close(stop)
+	t.summary(time.Since(begun))
+	if n := len(t.failures); n > 0 {
+		return fmt.Errorf("%d of %d seeds failed", n, t.seeds)
+	}
+	return nil
+}
+
+func (c *runCommand) all(t *totals, begun time.Time) {
+	next := make(chan uint64)
+	var wg sync.WaitGroup
+	for range max(c.Jobs, 1) {
+		wg.Go(func() {
+			for seed := range next {
+				c.one(t, seed)
+			}
+		})
+	}
+	for i := range c.Seeds {
+		if c.For > 0 && time.Since(begun) > c.For {
+			break
+		}
+		next <- c.From + uint64(i)
+	}
+	close(next)
+	wg.Wait()
+}
+
+// one runs a seed, twice unless told otherwise.
+func (c *runCommand) one(t *totals, seed uint64) {
+	begun := time.Now()
+	r := sim.Run(seed, sim.Options{Calm: c.Calm})
+	what := ""
+	if r.Breach != nil {
+		what = r.Breach.Error()
+	} else if !c.Once {
+		if again := sim.Run(seed, sim.Options{Calm: c.Calm}); again.Hash != r.Hash {
+			what = fmt.Sprintf("not deterministic: hash %016x after %d steps, then %016x after %d", r.Hash, r.Steps, again.Hash, again.Steps)
+		}
+	}
+	t.add(r, what, time.Since(begun))
+}
+
+func (t *totals) add(r *sim.Report, what string, took time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.seeds++
+	t.steps += r.Steps
+	t.virtual += r.Virtual
+	if took > t.slowest {
+		t.slowest, t.slow = took, r.Seed
+	}
+	t.marks.Merge(&r.Marks)
+	for name, n := range map[string]int{
+		"node crashes": r.Cluster.Crashes, "node drains": r.Cluster.Drains, "nodes paused": r.Cluster.Pauses, "clock jumps": r.Cluster.Jumps,
+		"replies lost": r.Cluster.LostReplies, "requests lost": r.Cluster.LostRequests, "replies that found nobody": r.Cluster.Undelivered, "rival nodes": r.Rivals,
+		"store calls failed before their effect": r.Store.FailedBefore, "store calls failed after their effect": r.Store.FailedAfter,
+		"store calls with a late effect": r.Store.Late, "appends of unknown outcome": r.Store.Unknown, "flushes in part": r.Store.Pieces,
+		"workers that died": r.World.Deaths, "tasks whose worker vanished": r.World.Vanished, "stale answers": r.World.Stale,
+	} {
+		t.faults[name] += n
+	}
+	if what != "" {
+		t.failures = append(t.failures, what)
+		fmt.Printf("FAILED seed %d, hash %016x: %s\n  replay it: bin/sim replay --seed %d --verbose\n", r.Seed, r.Hash, what, r.Seed)
+	}
+}
