@@ -15,8 +15,8 @@ import (
 // the rows of due, bounded in bytes: of each strip all rows below a key. What is
 // later stays in the table and is read when its time comes near.
 //
-// D1: a deadline whose row is below the window of its strip is in memory.
-// D2: no row at or above the window of its strip falls due before it is read.
+// W1: a deadline whose row is below the window of its strip is in memory.
+// W2: no row at or above the window of its strip falls due before it is read.
 
 const (
 	firePerStep  = 64               // so that one step stays short
@@ -83,7 +83,7 @@ func (d *dueIndex) set(k port.RunKey, row, wake int64) {
 		wake = row // nothing is due: then the row goes
 	}
 	if w := d.windows[d.strip(k)]; w != "" && deadlineRow(row, k.RunID) >= w {
-		return // D2: it is read in time
+		return // W2: it is read in time
 	}
 	x := &deadline{key: k, row: row, wake: wake}
 	d.items[k] = x

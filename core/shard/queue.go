@@ -18,8 +18,8 @@ import (
 // bounded in bytes: of each queue it holds the oldest tasks, all below a key.
 // What is newer stays in the table and is read when it is asked for.
 //
-// B1: a task whose key is below its queue's window is in memory.
-// B2: a queue that is not in the index has no task at this shard, once all strips are listed.
+// W3: a task whose key is below its queue's window is in memory.
+// W4: a queue that is not in the index has no task at this shard, once all strips are listed.
 
 const (
 	taskCost    = 250    // bytes of a task in memory, names apart
