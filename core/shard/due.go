@@ -125,14 +125,28 @@ func (d *dueIndex) pop(now int64) (port.RunKey, bool) {
 	return x.key, true
 }
 
+// trimLooks bounds what one trim looks at.
+const trimLooks = 256
+
 // trim forgets the latest deadlines while there are too many. Those that are
-// soon due stay, however many they are.
+// soon due stay, however many they are, and so do those whose rows are early:
+// they would be read again at once.
 func (d *dueIndex) trim(now int64) {
-	for d.bytes > d.budget {
-		x, ok := d.order.Max()
-		if !ok || x.wake <= now+2*dueLead.Nanoseconds() {
-			return
+	if d.bytes <= d.budget {
+		return
+	}
+	var drop []*deadline
+	over, looks := d.bytes-d.budget, 0
+	soon := now + 2*dueLead.Nanoseconds()
+	d.order.Reverse(func(x *deadline) bool {
+		if x.row > soon {
+			drop = append(drop, x)
+			over -= x.cost()
 		}
+		looks++
+		return over > 0 && looks < trimLooks && x.wake > soon
+	})
+	for _, x := range drop {
 		d.drop(x.key)
 		key := deadlineRow(x.row, x.key.RunID)
 		if i := d.strip(x.key); d.windows[i] == "" || key < d.windows[i] {
