@@ -374,8 +374,12 @@ func (s *Shard) loadQueues() {
 	s.read(nil, ranges, func(ev *journal.Event) {
 		s.queues.unlisted = map[int]string{}
 		for i, next := range ev.Next {
-			if next != "" { // of its last queue there may be more
-				s.queues.unlisted[i] = queuePrefix(s.taskAt(ev.Scans[i][len(ev.Scans[i])-1]).Queue)
+			switch rows := ev.Scans[i]; {
+			case next == "":
+			case len(rows) == 0: // all rows read were withdrawn since: that a scan is short does not say that it is complete
+				s.queues.unlisted[i] = next
+			default: // of its last queue there may be more
+				s.queues.unlisted[i] = queuePrefix(s.taskAt(rows[len(rows)-1]).Queue)
 			}
 		}
 		for _, rows := range ev.Scans {
@@ -416,11 +420,14 @@ func (s *Shard) listed(strip int, rows []store.Row, next string) {
 	for _, row := range rows {
 		s.queues.of(s.taskAt(row).Queue) // not fully in memory, as this strip is not listed yet
 	}
-	if next == "" {
+	switch {
+	case next == "":
 		delete(s.queues.unlisted, strip)
-		return
+	case len(rows) == 0:
+		s.queues.unlisted[strip] = next
+	default:
+		s.queues.unlisted[strip] = prefixEnd(queuePrefix(s.taskAt(rows[len(rows)-1]).Queue))
 	}
-	s.queues.unlisted[strip] = prefixEnd(queuePrefix(s.taskAt(rows[len(rows)-1]).Queue))
 }
 
 func (s *Shard) taskAt(row store.Row) port.Task {

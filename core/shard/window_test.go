@@ -110,6 +110,34 @@ func TestOpenReadsABoundedPartOfTheBacklog(t *testing.T) {
 	}
 }
 
+// A scan that comes back empty because all its rows were withdrawn since is not complete:
+// the tasks behind them are found.
+func TestOpenLooksBehindWithdrawnTasks(t *testing.T) {
+	const tasks, withdrawn = 400, 300
+	s := newStory(t)
+	s.boot(Config{DispatchBytes: 1 << 20})
+	waiting := make([]port.Task, tasks)
+	for i := range waiting {
+		run := port.RunKey{NamespaceID: storyNamespace, WorkflowID: "w", RunID: fmt.Sprintf("00000000-0000-4000-8000-%012d", i)}
+		queue := port.QueueKey{NamespaceID: storyNamespace, Name: fmt.Sprintf("q%d", 2*i/tasks), Type: port.WorkflowQueue}
+		waiting[i] = port.Task{Queue: queue, Run: run, Kind: port.WorkflowTask, ID: 2, Attempt: 1, Stamp: 1, Key: taskKey(3, int64(i), run.RunID, 2, 1)}
+		s.shard.log.Put(dispatchKey(&waiting[i]), encodeDispatch(&waiting[i]), true)
+	}
+	s.start("v", "r", time.Hour) // a record that takes all of it along
+	s.advance(5 * time.Second)   // to the tables
+	for i := range withdrawn {
+		s.shard.log.Delete(dispatchKey(&waiting[i]))
+	}
+	s.start("x", "r", time.Hour) // to the journal only
+	s.boot(Config{DispatchBytes: 1 << 20})
+	if n := len(s.shard.queues.unlisted); n != 0 {
+		t.Fatalf("%d strips are not listed", n)
+	}
+	if b := s.shard.queues.queues[waiting[withdrawn].Queue]; b == nil || b.window == "" && b.tasks.Len() != tasks-withdrawn {
+		t.Fatalf("the tasks that were not withdrawn are forgotten: %v", b)
+	}
+}
+
 // However small the memory for deadlines is, each timeout comes in its time.
 func TestDeadlinesBeyondMemory(t *testing.T) {
 	const workflows, budget = 300, 8_000
