@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"perdure/core/store"
 )
@@ -12,19 +13,16 @@ import (
 // journal is journal.db. One connection writes; what it says about shards is
 // also in memory, so that an append reads nothing.
 type journal struct {
-	path    string
-	mu      sync.Mutex   // the connection, and every field below
-	look    sync.RWMutex // held as well while heads or owners change: whoever only asks for an owner need not wait for a commit
-	conn    *sqlite.Conn
-	side    *sqlite.Conn // copies the log into the file while conn goes on
-	heads   map[store.ShardID]*head
-	nextID  int64
-	garbage []int64 // ids of trimmed records that are still in the file, oldest first
-	dirty   bool    // a trim was asked for since the keeper last looked
-	logged  int64   // bytes written since the log was last copied, about
-	insert  *sqlite.Stmt
-	remove  *sqlite.Stmt
-	chosen  []int // scratch of Append
+	path   string
+	mu     sync.Mutex   // the connection, and every field below
+	look   sync.RWMutex // held as well while heads or owners change: whoever only asks for an owner need not wait for a commit
+	conn   *sqlite.Conn
+	side   *sqlite.Conn // copies the log into the file while conn goes on
+	heads  map[store.ShardID]*head
+	slots  slots
+	dirty  bool  // a trim was asked for since the keeper last looked
+	logged int64 // bytes written since the log was last copied, about
+	chosen []int // scratch of Append
 }
 
 // head is what is known of one shard.
@@ -39,7 +37,7 @@ type head struct {
 	last    store.Seq
 	asked   store.Seq // the owner's trim
 	trimmed store.Seq // the trim that a checkpoint covers; on disk
-	ids     []int64   // of the records trimmed+1 to last
+	records []place   // of the records trimmed+1 to last
 }
 
 func (h *head) fence() store.Fence {
@@ -51,7 +49,7 @@ func (h *head) fence() store.Fence {
 
 func openJournal(path string, opts Options) (*journal, error) {
 	set := settings{
-		flags: sqlite.OpenReadWrite | sqlite.OpenCreate, pageBytes: 4096,
+		flags: sqlite.OpenReadWrite | sqlite.OpenCreate, pageBytes: journalPage,
 		cacheBytes: opts.CacheBytes / 8, full: true, keepLog: 4 * opts.JournalLogBytes,
 		accept: accept(path, journalSchema),
 	}
@@ -80,7 +78,7 @@ func (j *journal) giveUp(err error) (*journal, error) {
 
 // load reads shards and the index of their records.
 func (j *journal) load() error {
-	err := j.each("SELECT id, strips_from, strips_to, epoch, owned, nonce, address, retired, trimmed FROM shard", func(s *sqlite.Stmt) error {
+	err := each(j.conn, "SELECT id, strips_from, strips_to, epoch, owned, nonce, address, retired, trimmed FROM shard", func(s *sqlite.Stmt) error {
 		h := &head{
 			id:     store.ShardID(s.ColumnInt64(0)),
 			strips: store.Strips{From: uint16(s.ColumnInt64(1)), To: uint16(s.ColumnInt64(2))},
@@ -94,38 +92,51 @@ func (j *journal) load() error {
 	if err != nil {
 		return err
 	}
-	err = j.each("SELECT id, shard, seq FROM record ORDER BY id", func(s *sqlite.Stmt) error {
-		return j.index(s.ColumnInt64(0), store.ShardID(s.ColumnInt64(1)), store.Seq(s.ColumnInt64(2)))
-	})
-	if err != nil {
+	if err := j.slots.open(j.conn); err != nil {
 		return err
 	}
-	if j.insert, err = j.conn.Prepare("INSERT INTO record (id, shard, seq, body) VALUES (?, ?, ?, ?)"); err != nil {
+	if err := j.absorb(); err != nil {
 		return err
 	}
-	j.remove, err = j.conn.Prepare("DELETE FROM record WHERE id = ?")
-	return err
+	return j.slots.load(j.index)
 }
 
-func (j *journal) index(id int64, shard store.ShardID, seq store.Seq) error {
+// index takes one record of the file in; live says that it is not trimmed.
+func (j *journal) index(shard store.ShardID, seq store.Seq, at place) (live bool, err error) {
 	h := j.heads[shard]
-	j.nextID = id + 1
 	switch {
 	case h == nil:
-		return fmt.Errorf("%w: %s holds a record of shard %d, which it does not know", ErrForeign, j.path, shard)
+		return false, fmt.Errorf("%w: %s holds a record of shard %d, which it does not know", ErrForeign, j.path, shard)
 	case seq <= h.trimmed:
-		j.garbage = append(j.garbage, id)
+		return false, nil
 	case seq != h.last+1:
-		return fmt.Errorf("%w: %s lacks record %d of shard %d (found %d); restore the folder from a backup", ErrForeign, j.path, h.last+1, shard, seq)
-	default:
-		h.last = seq
-		h.ids = append(h.ids, id)
+		return false, fmt.Errorf("%w: %s lacks record %d of shard %d (found %d); restore the folder from a backup", ErrForeign, j.path, h.last+1, shard, seq)
 	}
-	return nil
+	h.last = seq
+	h.records = append(h.records, at)
+	return true, nil
 }
 
-func (j *journal) each(query string, row func(*sqlite.Stmt) error) error {
-	s, _, err := j.conn.PrepareTransient(query)
+// absorb moves what the first version of the schema kept in a table of records.
+func (j *journal) absorb() error {
+	return inTransaction(j.conn, func() error {
+		err := each(j.conn, "SELECT shard, seq, body FROM record ORDER BY id", func(s *sqlite.Stmt) error {
+			a := store.Append{Seq: store.Seq(s.ColumnInt64(1)), Record: columnBytes(s, 2)}
+			a.Fence.Shard = store.ShardID(s.ColumnInt64(0))
+			written, err := j.slots.write([]store.Append{a}, []int{0})
+			j.slots.take(written)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return sqlitex.ExecuteTransient(j.conn, "DELETE FROM record", nil)
+	})
+}
+
+// each runs a query once.
+func each(conn *sqlite.Conn, query string, row func(*sqlite.Stmt) error) error {
+	s, _, err := conn.PrepareTransient(query)
 	if err != nil {
 		return err
 	}
@@ -203,59 +214,23 @@ func (j *journal) choose(batch []store.Append, outcomes []store.Outcome) {
 // write commits the chosen records. If the commit fails they stay unknown: the
 // next commit overwrites whatever reached the log, a crash before it may not.
 func (j *journal) write(batch []store.Append, outcomes []store.Outcome) {
-	// Twice as much goes as comes, so that a backlog of garbage shrinks.
-	garbage := min(len(j.garbage), 2*len(j.chosen)+8)
-	bytes := int64(0)
-	err := inTransaction(j.conn, func() error {
-		for n, i := range j.chosen {
-			if err := j.put(j.nextID+int64(n), batch[i]); err != nil {
-				return err
-			}
-			bytes += int64(len(batch[i].Record))
-		}
-		return j.drop(j.garbage[:garbage])
+	var written *stream
+	err := inTransaction(j.conn, func() (err error) {
+		written, err = j.slots.write(batch, j.chosen)
+		return err
 	})
 	if err != nil {
 		return
 	}
-	j.dropped(garbage)
+	j.slots.take(written)
 	for n, i := range j.chosen {
 		h := j.heads[batch[i].Fence.Shard]
 		h.last++
-		h.ids = append(h.ids, j.nextID+int64(n))
+		h.records = append(h.records, written.places[n])
 		outcomes[i] = store.Done
 	}
-	j.nextID += int64(len(j.chosen))
-	j.logged += bytes + 8<<10
-}
-
-func (j *journal) put(id int64, a store.Append) error {
-	j.insert.BindInt64(1, id)
-	j.insert.BindInt64(2, int64(a.Fence.Shard))
-	j.insert.BindInt64(3, int64(a.Seq))
-	j.insert.BindBytes(4, a.Record)
-	if err := run(j.insert); err != nil {
-		return err
-	}
-	return letGo(j.insert, len(a.Record))
-}
-
-func (j *journal) drop(ids []int64) error {
-	for _, id := range ids {
-		j.remove.BindInt64(1, id)
-		if err := run(j.remove); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// dropped forgets the oldest n of the garbage, and its memory when none is left.
-func (j *journal) dropped(n int) {
-	j.garbage = j.garbage[n:]
-	if len(j.garbage) == 0 {
-		j.garbage = nil
-	}
+	written.places = nil
+	j.logged += int64(len(written.slots)) * j.slots.pageBytes
 }
 
 // trims notes what owners want dropped. Records go once a checkpoint covers them.

@@ -85,7 +85,7 @@ func (k *keeper) afterAppend(j *journal) {
 	if j.logged > k.opts.JournalLogBytes {
 		k.rush()
 	}
-	if j.dirty || len(j.garbage) > 0 {
+	if j.dirty {
 		k.nudge()
 	}
 }
@@ -110,7 +110,7 @@ func (s *Store) tend(all bool) (again bool, err error) {
 	s.tending.Lock()
 	defer s.tending.Unlock()
 	// Before the checkpoint: only flushes that these trims rest on are surely in it.
-	asked, old := s.journal.asked()
+	asked := s.journal.asked()
 	settled, err := s.tables.settle(all)
 	if err != nil {
 		return true, err
@@ -120,20 +120,12 @@ func (s *Store) tend(all bool) (again bool, err error) {
 			return true, err
 		}
 	}
-	if all {
-		old = -1
-	}
-	left, err := s.journal.sweep(old)
-	if err != nil {
-		return true, err
-	}
 	err = s.journal.copyLog(s.keeper.opts.JournalLogBytes)
-	return !settled || left, err
+	return !settled, err
 }
 
-// asked collects the trims that are new. It also counts the garbage that
-// appends had a whole round to take along and did not.
-func (j *journal) asked() (trims []trim, garbage int) {
+// asked collects the trims that are new.
+func (j *journal) asked() (trims []trim) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.dirty = false
@@ -142,11 +134,11 @@ func (j *journal) asked() (trims []trim, garbage int) {
 			trims = append(trims, trim{h.id, h.asked})
 		}
 	}
-	return trims, len(j.garbage)
+	return trims
 }
 
-// trim makes it durable that records are garbage, before the first of them goes:
-// a gap in the journal must always be one that is explained.
+// trim makes it durable that records are garbage, before the slots of the first
+// of them are written anew: a gap in the journal must always be one that is explained.
 func (j *journal) trim(trims []trim) error {
 	if len(trims) == 0 {
 		return nil
@@ -179,39 +171,9 @@ func (j *journal) trimmed(h *head, upTo store.Seq) {
 		return
 	}
 	n := upTo - h.trimmed
-	j.garbage = append(j.garbage, h.ids[:n]...)
-	h.ids = h.ids[n:]
+	j.slots.release(h.records[:n])
+	h.records = h.records[n:]
 	h.trimmed = upTo
-}
-
-// sweepBatch records go in one transaction: about a millisecond.
-const sweepBatch = 128
-
-// sweep drops the oldest n pieces of garbage (all, if negative), a batch at a
-// time so that appends get through. left says that there is more.
-func (j *journal) sweep(n int) (left bool, err error) {
-	for {
-		j.mu.Lock()
-		batch := min(len(j.garbage), sweepBatch)
-		if n >= 0 {
-			batch = min(batch, n)
-			n -= batch
-		}
-		if batch == 0 {
-			left = len(j.garbage) > 0
-			j.mu.Unlock()
-			return left, nil
-		}
-		err := inTransaction(j.conn, func() error { return j.drop(j.garbage[:batch]) })
-		if err == nil {
-			j.dropped(batch)
-			j.logged += 64 << 10
-		}
-		j.mu.Unlock()
-		if err != nil {
-			return true, unavailable("sweeping the journal", err)
-		}
-	}
 }
 
 // copyLog copies a long log into the journal's file: most of it beside running

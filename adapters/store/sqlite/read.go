@@ -2,16 +2,21 @@ package sqlite
 
 import (
 	"errors"
+	"sync"
 
 	"zombiezen.com/go/sqlite"
 
 	"perdure/core/store"
 )
 
-// readers is a pool of connections that only read tables.db.
+// readers is a pool of connections that only read tables.db. The one that was
+// used last is lent first: after a flush each connection reads its pages anew,
+// so the fewer are at work the better.
 type readers struct {
-	free chan *reader
+	free chan struct{} // a token for each connection that is idle
 	gone chan struct{} // closed when the store is
+	mu   sync.Mutex
+	idle []*reader
 }
 
 // reader is one connection and its statements by table.
@@ -25,7 +30,7 @@ type reader struct {
 type rowReader struct{ get, scan, scanTo *sqlite.Stmt }
 
 func openReaders(path string, opts Options) (*readers, error) {
-	r := &readers{free: make(chan *reader, opts.Readers), gone: make(chan struct{})}
+	r := &readers{free: make(chan struct{}, opts.Readers), gone: make(chan struct{})}
 	set := settings{flags: sqlite.OpenReadOnly, cacheBytes: opts.CacheBytes * 3 / 8 / opts.Readers}
 	for range opts.Readers {
 		one, err := openReader(path, set)
@@ -33,9 +38,25 @@ func openReaders(path string, opts Options) (*readers, error) {
 			opened := len(r.free)
 			return nil, errors.Join(err, r.closeSome(opened))
 		}
-		r.free <- one
+		r.give(one)
 	}
 	return r, nil
+}
+
+func (r *readers) give(one *reader) {
+	r.mu.Lock()
+	r.idle = append(r.idle, one)
+	r.mu.Unlock()
+	r.free <- struct{}{}
+}
+
+// take is for holders of a token.
+func (r *readers) take() *reader {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	one := r.idle[len(r.idle)-1]
+	r.idle = r.idle[:len(r.idle)-1]
+	return one
 }
 
 func openReader(path string, set settings) (*reader, error) {
@@ -83,9 +104,10 @@ func (r *readers) with(reads int, read func(*reader) error) error {
 	select {
 	case <-r.gone:
 		return errClosed
-	case one := <-r.free:
+	case <-r.free:
+		one := r.take()
 		err := one.snapshot(reads, read)
-		r.free <- one
+		r.give(one)
 		return unavailable("reading rows", err)
 	}
 }
@@ -190,7 +212,8 @@ func (r *readers) close() error {
 func (r *readers) closeSome(n int) error {
 	var errs []error
 	for range n {
-		errs = append(errs, (<-r.free).conn.Close())
+		<-r.free
+		errs = append(errs, r.take().conn.Close())
 	}
 	return errors.Join(errs...)
 }

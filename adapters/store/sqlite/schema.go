@@ -18,13 +18,11 @@ import (
 // The two files carry application ids of their own, so that neither is taken
 // for the other or for somebody else's. Migrations are only ever added.
 var (
-	journalSchema = sqlitemigration.Schema{AppID: 0x5044724a, Migrations: []string{journalSchema1}}
+	journalSchema = sqlitemigration.Schema{AppID: 0x5044724a, Migrations: []string{journalSchema1, journalSchema2}}
 	tablesSchema  = sqlitemigration.Schema{AppID: 0x50447254, Migrations: []string{tablesSchema1()}}
 )
 
-// Records of all shards share one sequence of ids: an append, whatever its
-// shards, lands on the last pages of one tree. That is half the pages of a tree
-// ordered by shard, and what was written together is mostly freed together.
+// The table of records is of the past: it is emptied into slots.
 const journalSchema1 = `
 CREATE TABLE identity (id TEXT NOT NULL);
 CREATE TABLE shard (
@@ -43,6 +41,13 @@ CREATE TABLE record (
 	shard INTEGER NOT NULL,
 	seq   INTEGER NOT NULL,
 	body  BLOB    NOT NULL
+);`
+
+// See slots for what is in them.
+const journalSchema2 = `
+CREATE TABLE slot (
+	id   INTEGER PRIMARY KEY,
+	body BLOB NOT NULL
 );`
 
 func tablesSchema1() string {

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"perdure/core/store"
@@ -76,33 +75,19 @@ func (s *Store) Open(o store.Open) (store.Opened, error) {
 
 // tail reads the records after known.
 func (j *journal) tail(h *head, known store.Seq) ([]store.Entry, error) {
-	s := j.conn.Prep("SELECT body FROM record WHERE id = ?")
 	var tail []store.Entry
-	for i, id := range h.ids {
+	for i, at := range h.records {
 		seq := h.trimmed + 1 + store.Seq(i)
 		if seq <= known {
 			continue
 		}
-		body, err := one(s, id)
+		body, err := j.slots.read(at)
 		if err != nil {
 			return nil, err
 		}
 		tail = append(tail, store.Entry{Seq: seq, Record: body})
 	}
 	return tail, nil
-}
-
-func one(s *sqlite.Stmt, id int64) ([]byte, error) {
-	s.BindInt64(1, id)
-	found, err := s.Step()
-	if err != nil {
-		return nil, err
-	}
-	if !found {
-		panic("sqlite: invariant broken: a record of the index is not in the journal")
-	}
-	body := columnBytes(s, 0)
-	return body, s.Reset()
 }
 
 // Release leaves the shard without an owner.
@@ -145,13 +130,11 @@ func (s *Store) Retire(f store.Fence) error {
 	}
 	next := *h
 	next.owned, next.nonce, next.address, next.retired = false, 0, "", true
-	next.trimmed, next.ids = h.last, nil
+	next.trimmed, next.records = h.last, nil
 	if err := j.save(next); err != nil {
 		return err
 	}
-	j.garbage = append(j.garbage, h.ids...)
-	j.dirty = true
-	s.keeper.nudge()
+	j.slots.release(h.records)
 	return nil
 }
 

@@ -10,11 +10,13 @@ import (
 	"perdure/core/store"
 )
 
-// A transaction of a flush is at most this big: about 2 ms, so that flushes of
-// other shards and blobs get their turn.
+// A transaction of a flush is at most this big, some 20 ms, so that flushes of
+// other shards and blobs get their turn. Appends (another file) and reads (of
+// the state before) never wait for one. Fewer are cheaper: each commit writes
+// the pages that the next one changes as well, and makes readers forget theirs.
 const (
-	rowsPerCommit  = 96
-	bytesPerCommit = 512 << 10
+	rowsPerCommit  = 1024
+	bytesPerCommit = 4 << 20
 )
 
 // tables is tables.db. One connection writes, one copies the log into the file.
