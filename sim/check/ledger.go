@@ -33,8 +33,7 @@ type Ledger struct {
 	touched []*Run
 	pays    payloads
 	Marks   Marks
-	healed  time.Duration // true time at which faults ended; 0: not yet
-	settled time.Time     // shard time from which timers must be punctual; zero: not yet
+	settled time.Time // shard time from which timers must be punctual; zero: not yet
 }
 
 // image is a row and the record that wrote it. A nil value: deleted.

@@ -58,7 +58,6 @@ type Cluster struct {
 	boots  uint64
 	calls  uint64
 	healed bool
-	last   *Call // for the failure report: the call under way
 }
 
 // New makes a cluster without processes.
