@@ -1,6 +1,7 @@
 package check
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -91,10 +92,27 @@ func (l *Ledger) Left() (n int, first *Run) {
 
 // NeverClosed is the breach of a run that stayed open.
 func NeverClosed(r *Run, n int, after time.Duration) *Breach {
-	return breach(NoSilentStall, r.Key.RunID, "%d runs are open %v after the faults ended, this one first; its last event is %v", n, after, r.Events[len(r.Events)-1].EventType)
+	return breach(NoSilentStall, r.Key.RunID, "%d runs are open %v after the faults ended, this one first: %s", n, after, r.waits())
 }
 
 // NeverRemoved is the breach of a run that stays beyond its retention.
 func NeverRemoved(r *Run, n int, after time.Duration) *Breach {
-	return breach(RetentionOnlyWhenDue, r.Key.RunID, "%d runs are still there %v after all were closed, this one first", n, after)
+	return breach(RetentionOnlyWhenDue, r.Key.RunID, "%d runs are still there %v after all were closed, this one first: %s", n, after, r.waits())
+}
+
+// waits says what a run waits for.
+func (r *Run) waits() string {
+	text := fmt.Sprintf("workflow %s, last event %v", r.Key.WorkflowID, r.Events[len(r.Events)-1].EventType)
+	for _, t := range []struct {
+		what string
+		at   int64
+	}{{"retention", r.Row.RetentionTime}, {"deadline row", r.Row.DeadlineRow}} {
+		if t.at != 0 {
+			text += fmt.Sprintf(", %s %v", t.what, time.Unix(0, t.at).UTC().Format("15:04:05.000000"))
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(r.Pending)) {
+		text += fmt.Sprintf(", pending %q", k)
+	}
+	return text
 }

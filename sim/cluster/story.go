@@ -9,7 +9,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"perdure/core/port"
-	"perdure/core/store"
 )
 
 // The trace is for people: one line an input, one an effect.
@@ -126,7 +125,7 @@ func effectStory(e port.Effect) string {
 	case port.FlushStore:
 		return fmt.Sprintf("flush %d: %d rows, %d partitions deleted", e.Flush.Number, len(e.Flush.Rows), len(e.Flush.Deleted))
 	case port.ReadStore:
-		return fmt.Sprintf("read %d: %d keys, %d ranges", e.Tag&(1<<63-1), len(e.Keys), len(e.Ranges))
+		return fmt.Sprintf("read %d: ", e.Tag&(1<<63-1)) + readStory(e)
 	case port.OpenStore:
 		return fmt.Sprintf("open shard %d, known %d", e.Open.Shard, e.Open.Known)
 	case port.ConfirmStore:
@@ -135,7 +134,15 @@ func effectStory(e port.Effect) string {
 	return strings.TrimPrefix(fmt.Sprintf("%T", e), "port.")
 }
 
-// RecordStory tells a record of the journal for the trace.
-func (c *Cluster) RecordStory(shard store.ShardID, seq store.Seq, text string) {
-	c.tell("  durable: shard %d record %d: %s", shard, seq, text)
+// readStory names the first of each.
+func readStory(e port.ReadStore) string {
+	text := fmt.Sprintf("%d keys, %d ranges", len(e.Keys), len(e.Ranges))
+	if len(e.Keys) > 0 {
+		text += fmt.Sprintf(", %v %q %q", e.Keys[0].Table, e.Keys[0].Partition, e.Keys[0].Key)
+	}
+	if len(e.Ranges) > 0 {
+		r := e.Ranges[0]
+		text += fmt.Sprintf(", %v %q from %q to %q", r.Table, r.Partition, r.From, r.To)
+	}
+	return text
 }
