@@ -8,6 +8,7 @@ import (
 	"perdure/adapters/config"
 	"perdure/adapters/store/sqlite"
 	"perdure/core/node"
+	"perdure/core/port"
 	"perdure/core/store"
 )
 
@@ -29,6 +30,10 @@ func wire(s *config.Settings) (*parts, error) {
 		Owner: s.GRPCAddr, Exclusive: db.Exclusive(), Rand: generator, MemoryBytes: int(limit) / nodeShare, MinRetention: s.MinRetention,
 		Opened: func(shard store.ShardID, tailRows int) {
 			log.Info("shard opened", "shard", uint32(shard), "tail_rows", tailRows)
+		},
+		Quarantined: func(run port.RunKey, what string) {
+			log.Error("a run broke an invariant and is set aside until the server is started again; nothing recorded is lost",
+				"namespace_id", run.NamespaceID, "workflow_id", run.WorkflowID, "run_id", run.RunID, "what", what)
 		},
 	})
 	p := &parts{store: db, frontend: n.Frontend, node: n.Machines[0].Address.Node}

@@ -35,6 +35,8 @@ type Config struct {
 	FlushAge   time.Duration // the same
 
 	Opened func(shard store.ShardID, tailRows int) // hears of every shard that this node opens; default: nobody does
+	// Quarantined hears of every run that broke an invariant and was set aside; default: nobody does.
+	Quarantined func(run port.RunKey, what string)
 }
 
 // Defaults of a node.
@@ -108,6 +110,7 @@ func newShard(cfg *Config, committer port.Address, id store.ShardID) (port.Addre
 		Self: at, Committer: committer, Shard: id, Owner: cfg.Owner, QueueParts: cfg.QueueParts, Exclusive: cfg.Exclusive,
 		Rand: cfg.Rand("shard " + strconv.Itoa(int(id))), Limits: cfg.Limits,
 		CacheBytes: each * 3 / 8, UnflushedMax: each * 3 / 8, DispatchBytes: each / 8, DeadlineBytes: each / 8, FlushBytes: cfg.FlushBytes, FlushAge: cfg.FlushAge, Opened: opened,
+		Quarantined: cfg.Quarantined,
 	})
 }
 
