@@ -30,7 +30,13 @@ func (s *simulation) Trimmed(shard store.ShardID, seq store.Seq) { s.ledger.Trim
 
 // Replied holds a reply against what is durable now.
 func (s *simulation) Replied(c *cluster.Call, r *port.Reply) {
-	if r.Refusal != nil || s.breach != nil {
+	if s.breach != nil {
+		return
+	}
+	if r.Refusal != nil {
+		if b := check.Refused(c.Admit, r.Refusal); b != nil {
+			s.fail(b)
+		}
 		return
 	}
 	var b *check.Breach

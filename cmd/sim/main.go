@@ -4,6 +4,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"github.com/alecthomas/kong"
 
@@ -15,7 +16,11 @@ type commands struct {
 	Replay replayCommand `cmd:"" help:"Run one seed again and tell what happens."`
 }
 
+// gcPercent: a universe is small and short-lived, and most of what it makes is garbage at once.
+const gcPercent = 400
+
 func main() {
+	debug.SetGCPercent(gcPercent)
 	var c commands
 	ctx := kong.Parse(&c, kong.Name("sim"), kong.UsageOnError(), kong.Description(
 		"Runs the machines of the server in whole virtual clusters, on virtual time, under faults that a seed decides. See docs/simulator.md."))

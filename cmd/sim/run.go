@@ -31,6 +31,7 @@ type totals struct {
 	slow     uint64
 	marks    check.Marks
 	faults   map[string]int
+	calm     bool
 }
 
 // Run is called by the command line.
@@ -42,7 +43,7 @@ func (c *runCommand) Run() error {
 		c.From = uint64(time.Now().Unix())
 	}
 	fmt.Printf("seeds %d to %d, %d at once\n", c.From, c.From+uint64(c.Seeds)-1, c.Jobs)
-	t := &totals{faults: map[string]int{}}
+	t := &totals{faults: map[string]int{}, calm: c.Calm}
 	begun := time.Now()
 	stop := make(chan struct{})
 	go t.progress(c.Seeds, begun, stop)
@@ -87,10 +88,10 @@ func (c *runCommand) one(t *totals, seed uint64) {
 			what = fmt.Sprintf("not deterministic: hash %016x after %d steps, then %016x after %d", r.Hash, r.Steps, again.Hash, again.Steps)
 		}
 	}
-	t.add(r, what, time.Since(begun))
+	t.add(r, what, sim.Explain(r, sim.Options{Calm: c.Calm}), time.Since(begun))
 }
 
-func (t *totals) add(r *sim.Report, what string, took time.Duration) {
+func (t *totals) add(r *sim.Report, what string, explained []string, took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.seeds++
@@ -111,6 +112,13 @@ func (t *totals) add(r *sim.Report, what string, took time.Duration) {
 	}
 	if what != "" {
 		t.failures = append(t.failures, what)
-		fmt.Printf("FAILED seed %d, hash %016x: %s\n  replay it: bin/sim replay --seed %d --verbose\n", r.Seed, r.Hash, what, r.Seed)
+		calm := ""
+		if t.calm {
+			calm = " --calm"
+		}
+		for _, line := range explained {
+			fmt.Println("  |", line)
+		}
+		fmt.Printf("FAILED seed %d, hash %016x: %s\n  replay it: bin/sim replay --seed %d --verbose%s\n", r.Seed, r.Hash, what, r.Seed, calm)
 	}
 }

@@ -50,6 +50,7 @@ type Cluster struct {
 	U      *universe.Universe
 	Store  *weakstore.Store
 	Counts Counts
+	Marks  map[string]int
 
 	cfg    Config
 	rand   *universe.Rand

@@ -94,8 +94,10 @@ func (p *Process) step(b *box, in port.Input) {
 	if c.U.Tracing() {
 		c.tell("%s <- %s", name(b.addr), inputStory(in))
 	}
+	c.markInput(in)
 	b.machine.Step(p.clock(), in, &b.out)
 	for _, e := range b.out.List {
+		c.markEffect(e)
 		c.digest.effect(e)
 		if c.U.Tracing() {
 			c.tell("    -> %s", effectStory(e))
