@@ -11,22 +11,22 @@ type Promise string
 
 // The promises.
 const (
-	EffectsOnce          Promise = "S1 effects_once"
-	ReplyAfterDurable    Promise = "S2 reply_after_durable"
-	TimerNeverEarly      Promise = "S3 timer_never_early"
-	TimerNeverLost       Promise = "S4 timer_never_lost"
-	HistoryWellFormed    Promise = "S5 history_well_formed"
-	StateEqualsFold      Promise = "S6 state_equals_fold"
-	DueEqualsIndex       Promise = "S7 due_equals_index"
-	NoSilentStall        Promise = "S8 no_silent_stall"
-	QuerySeesSignals     Promise = "S9 query_sees_signals"
-	RetentionOnlyWhenDue Promise = "S10 retention_only_when_due"
-	NoPanic              Promise = "S11 no_panic"
-	ReplayFits           Promise = "S12 replay_fits"
-	TrimOnlyFlushed      Promise = "S13 trim_only_flushed"
-	SameSeedSameHash     Promise = "S14 same_seed_same_hash"
-	ShownIsDurable       Promise = "S15 shown_is_durable"
-	AnswersHonest        Promise = "S16 answers_honest"
+	EffectsOnce          Promise = "P1 effects_once"
+	ReplyAfterDurable    Promise = "P2 reply_after_durable"
+	TimerNeverEarly      Promise = "P3 timer_never_early"
+	TimerNeverLost       Promise = "P4 timer_never_lost"
+	HistoryWellFormed    Promise = "P5 history_well_formed"
+	StateEqualsFold      Promise = "P6 state_equals_fold"
+	DueEqualsIndex       Promise = "P7 due_equals_index"
+	NoSilentStall        Promise = "P8 no_silent_stall"
+	QuerySeesSignals     Promise = "P9 query_sees_signals"
+	RetentionOnlyWhenDue Promise = "P10 retention_only_when_due"
+	NoPanic              Promise = "P11 no_panic"
+	ReplayFits           Promise = "P12 replay_fits"
+	TrimOnlyFlushed      Promise = "P13 trim_only_flushed"
+	SameSeedSameHash     Promise = "P14 same_seed_same_hash"
+	ShownIsDurable       Promise = "P15 shown_is_durable"
+	AnswersHonest        Promise = "P16 answers_honest"
 )
 
 // Breach is a broken promise.

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// S7 due_equals_index: the rows in due are an index over the state of the runs.
+// P7 due_equals_index: the rows in due are an index over the state of the runs.
 // A deadline row may be early, never late, never missing; every task that waits
 // has its row, and nothing else has one.
 

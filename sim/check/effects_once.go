@@ -10,7 +10,7 @@ import (
 	"perdure/sim/program"
 )
 
-// S1 effects_once: payloads are unique, so each effect can be found. What was
+// P1 effects_once: payloads are unique, so each effect can be found. What was
 // acknowledged stands in exactly one place of all histories, whatever was
 // retried, and what was not in at most one.
 //

@@ -5,7 +5,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 )
 
-// S5 history_well_formed: ids are consecutive from 1, the first event and no
+// P5 history_well_formed: ids are consecutive from 1, the first event and no
 // other is the start, nothing follows the close, one workflow task at a time and
 // nothing between its start and its end, events of commands stand right behind
 // their task, and whatever ends was begun and had not ended.

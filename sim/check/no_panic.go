@@ -6,7 +6,7 @@ import (
 	"perdure/core/port"
 )
 
-// S11 no_panic: nothing that clients, workers, the store or the clock do breaks an
+// P11 no_panic: nothing that clients, workers, the store or the clock do breaks an
 // invariant of the core. (A panic is caught where the universe is run; a run that
 // was set aside because of one is seen by the refusal of whoever asks for it.)
 

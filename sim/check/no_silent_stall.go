@@ -9,7 +9,7 @@ import (
 	"perdure/core/port"
 )
 
-// S8 no_silent_stall: once the faults are over, whatever is due happens soon:
+// P8 no_silent_stall: once the faults are over, whatever is due happens soon:
 // deadlines are met, tasks that wait are taken by the workers that poll, and
 // every run that should close closes within a bound.
 

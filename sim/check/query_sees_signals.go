@@ -6,7 +6,7 @@ import (
 	"perdure/sim/program"
 )
 
-// S9 query_sees_signals: a query of an open run sees every signal that was
+// P9 query_sees_signals: a query of an open run sees every signal that was
 // acknowledged before it was asked.
 
 // SignalsOf lists the signals of a run that were acknowledged so far.

@@ -13,9 +13,9 @@ import (
 	"perdure/sim/program"
 )
 
-// S2 reply_after_durable: a reply leaves only after what it reports is in the
+// P2 reply_after_durable: a reply leaves only after what it reports is in the
 // journal. It is looked at when the machine makes the effect, so no crash is
-// needed to see a reply that came too early; that the journal survives is S13's.
+// needed to see a reply that came too early; that the journal survives is P13's.
 
 // Answered holds a successful reply to the promise. req is the request as the
 // frontend completed it, token what its task token says, if it has one.
@@ -170,7 +170,7 @@ func (r *Run) sawActivity(token *port.Token) bool {
 	return true // not pending any more
 }
 
-// ShownDurable is S15: history that anyone is shown, up to event last, is durable, byte for byte.
+// ShownDurable is P15: history that anyone is shown, up to event last, is durable, byte for byte.
 func (l *Ledger) ShownDurable(runID string, encoded [][]byte, first, last int64) *Breach {
 	r := l.runs[runID]
 	if r == nil {

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// S10 retention_only_when_due: a run is removed only when it is closed, its
+// P10 retention_only_when_due: a run is removed only when it is closed, its
 // retention is over and it owes nothing to anyone, and then nothing of it is left.
 
 // removed is told that the row of a run was deleted.

@@ -14,7 +14,7 @@ import (
 	"perdure/core/run/runpb"
 )
 
-// S6 state_equals_fold: the stored state of a run is what its history and its
+// P6 state_equals_fold: the stored state of a run is what its history and its
 // buffered events make of it. The fold here is written from the meaning of the
 // events alone.
 

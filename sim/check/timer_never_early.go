@@ -7,7 +7,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 )
 
-// S3 timer_never_early: a timer fires, and a timeout strikes, no earlier than it
+// P3 timer_never_early: a timer fires, and a timeout strikes, no earlier than it
 // was asked for, in the time of the shard.
 
 func timerNeverEarly(r *Run, e *historypb.HistoryEvent) *Breach {

@@ -7,8 +7,8 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 )
 
-// S4 timer_never_lost: once the faults are over, a timer fires when it is due.
-// (That no timer stays away for ever is S8's.)
+// P4 timer_never_lost: once the faults are over, a timer fires when it is due.
+// (That no timer stays away for ever is P8's.)
 
 // timerLateness is what a timer may be late by, with a healthy store and no jump of the clock.
 const timerLateness = 5 * time.Second

@@ -7,7 +7,7 @@ import (
 	"perdure/core/store"
 )
 
-// S13 trim_only_flushed: a record leaves the journal only after its rows are in
+// P13 trim_only_flushed: a record leaves the journal only after its rows are in
 // their tables, so that journal and tables together hold everything that was
 // ever durable. Journals have no gaps.
 
