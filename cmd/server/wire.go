@@ -14,7 +14,7 @@ import (
 
 // Shares of the memory limit. What is left is for requests under way, connections and the collector.
 const (
-	nodeShare  = 5  // a fifth for runs in memory and rows not yet flushed
+	nodeShare  = 8  // an eighth for runs in memory and rows not yet flushed
 	storeShare = 64 // page caches of the database
 )
 
