@@ -17,7 +17,7 @@ func Explain(r *Report, o Options) []string {
 	var about, last []string
 	keep := func(list []string, line string, most int) []string {
 		if len(line) > lineMax {
-			line = line[:lineMax] + "..."
+			line = strings.ToValidUTF8(line[:lineMax], "") + "..."
 		}
 		if list = append(list, line); len(list) > most {
 			list = list[1:]

@@ -70,6 +70,7 @@ func newSimulation(seed uint64, o Options) *simulation {
 	s.ledger = check.NewLedger(s.u.Now, s.fail)
 	s.store = weakstore.New(s.u, s.plan.Store, s)
 	s.ledger.Tables(s.store.Memory)
+	s.ledger.Retention = s.plan.World.Retention
 	s.cluster = cluster.New(s.u, s.store, s.plan.Cluster, s)
 	s.nodes = &nodes{s: s, rand: s.u.Rand("nodes")}
 	s.world = workload.New(s.u, s.plan.World, s.ledger, s.fail, s.nodes.target)

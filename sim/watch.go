@@ -28,14 +28,19 @@ func (s *simulation) Appended(shard store.ShardID, seq store.Seq, record []byte)
 // Trimmed tells the ledger of a trim point.
 func (s *simulation) Trimmed(shard store.ShardID, seq store.Seq) { s.ledger.Trimmed(shard, seq) }
 
+// Issued notes what is durable before a call.
+func (s *simulation) Issued(req proto.Message) any { return s.ledger.Before(req) }
+
 // Replied holds a reply against what is durable now.
 func (s *simulation) Replied(c *cluster.Call, r *port.Reply) {
 	if s.breach != nil {
 		return
 	}
 	if r.Refusal != nil {
-		if b := check.Refused(c.Admit, r.Refusal); b != nil {
-			s.fail(b)
+		for _, b := range []*check.Breach{check.Refused(c.Admit, r.Refusal), s.current(c, nil, r.Refusal)} {
+			if b != nil {
+				s.fail(b)
+			}
 		}
 		return
 	}
@@ -48,9 +53,31 @@ func (s *simulation) Replied(c *cluster.Call, r *port.Reply) {
 	default:
 		b = s.ledger.Answered(c.Admit, m, s.tokenOf(c.Admit, m))
 	}
+	if b == nil {
+		b = s.current(c, r.Body, nil)
+	}
 	if b != nil {
 		s.fail(b)
 	}
+}
+
+// current holds an answer to what was durable when the call was issued.
+func (s *simulation) current(c *cluster.Call, a *port.Answer, refusal *port.Refusal) *check.Breach {
+	seen, ok := c.Note.(check.Seen)
+	if !ok {
+		return nil
+	}
+	var res proto.Message
+	if a != nil {
+		res = a.Message
+		if _, history := res.(*workflowservice.GetWorkflowExecutionHistoryResponse); history {
+			var err error
+			if res, err = cluster.Decode(a); err != nil {
+				return nil
+			}
+		}
+	}
+	return check.Current(seen, c.Admit, res, refusal)
 }
 
 // tokenOf is what the task token says that the request or the response carries.

@@ -27,6 +27,8 @@ const (
 	SameSeedSameHash     Promise = "P14 same_seed_same_hash"
 	ShownIsDurable       Promise = "P15 shown_is_durable"
 	AnswersHonest        Promise = "P16 answers_honest"
+	ReadsAreCurrent      Promise = "P17 reads_are_current"
+	AnsweredByItsHolder  Promise = "P18 answered_by_its_holder"
 )
 
 // Breach is a broken promise.

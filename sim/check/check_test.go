@@ -7,6 +7,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -249,6 +250,42 @@ func TestRetentionOnlyWhenDue(t *testing.T) {
 	f.store.Put([]store.Row{row(store.Pending, forgedRun, "left", []byte("x"))}, nil)
 	f.ledger.part(store.Partition{Table: store.Pending, Partition: forgedRun})
 	broke(t, f.ledger.TablesEmpty(), RetentionOnlyWhenDue, "left in its table")
+}
+
+func TestReadsAreCurrent(t *testing.T) {
+	f := newForge(t).start()
+	req := &workflowservice.DescribeWorkflowExecutionRequest{Execution: &commonpb.WorkflowExecution{WorkflowId: forgedWork, RunId: forgedRun}}
+	described := func(events int64) *workflowservice.DescribeWorkflowExecutionResponse {
+		return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{HistoryLength: events}}
+	}
+	seen := f.ledger.Before(req)
+	if b := Current(seen, req, described(2), nil); b != nil {
+		t.Error(b)
+	}
+	broke(t, Current(seen, req, described(1), nil), ReadsAreCurrent, "1 events, there were 2")
+	broke(t, Current(seen, req, nil, port.Missing("no such run")), ReadsAreCurrent, "is open")
+	history := &workflowservice.GetWorkflowExecutionHistoryRequest{Execution: req.Execution}
+	broke(t, Current(seen, history, &workflowservice.GetWorkflowExecutionHistoryResponse{}, nil), ReadsAreCurrent, "0 events and no more")
+	f.terminate()
+	if b := Current(seen, req, nil, port.Missing("closed")); b != nil {
+		t.Error(b)
+	}
+}
+
+func TestAnsweredByItsHolder(t *testing.T) {
+	f := newForge(t).start()
+	r := f.ledger.Run(forgedRun)
+	r.noteStart(start{2, 3, 1}, 11)
+	r.noteStart(start{2, 3, 1}, 12)
+	held := func(nonce uint64) *Breach {
+		return f.ledger.heldBy(&port.Token{Run: port.RunKey{RunID: forgedRun}, ScheduledID: 2, StartedID: 3, Attempt: 1, Nonce: nonce})
+	}
+	for _, nonce := range []uint64{12, 99} {
+		if b := held(nonce); b != nil {
+			t.Error(b)
+		}
+	}
+	broke(t, held(11), AnsweredByItsHolder, "1 others")
 }
 
 func TestNoPanic(t *testing.T) {

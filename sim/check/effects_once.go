@@ -51,8 +51,8 @@ func (l *Ledger) recorded(r *Run, e *historypb.HistoryEvent) *Breach {
 			l.Marks.Add("start repeated after its run was removed or another took its id")
 			return nil
 		}
-		if l.signalAgain(was.run, r, e) {
-			l.Marks.Add("signal repeated after its run had closed")
+		if e.EventId > 1 && e.GetWorkflowExecutionSignaledEventAttributes() != nil {
+			l.repeated = append(l.repeated, repeatedSignal{payload, was, r, e})
 			return nil
 		}
 		return breach(EffectsOnce, r.Key.RunID, "payload %q is in event %d of run %s and in event %d, %v", payload, was.event, was.run, e.EventId, e.EventType)
@@ -61,11 +61,26 @@ func (l *Ledger) recorded(r *Run, e *historypb.HistoryEvent) *Breach {
 	return nil
 }
 
-// signalAgain: a client's signal, in a run that began after the first one's.
-func (l *Ledger) signalAgain(was string, r *Run, e *historypb.HistoryEvent) bool {
-	a := e.GetWorkflowExecutionSignaledEventAttributes()
-	first := l.runs[was]
-	return a != nil && a.ExternalWorkflowExecution == nil && first != r && first.workflow == r.workflow && first.closed
+// repeatedSignal is a signal found a second time. The record that has it may also
+// have the close of its first run, so it is judged when all of it was read.
+type repeatedSignal struct {
+	payload string
+	was     place
+	run     *Run
+	event   *historypb.HistoryEvent
+}
+
+func (l *Ledger) judgeRepeated() {
+	for _, x := range l.repeated {
+		first := l.runs[x.was.run]
+		byWorkflow := x.event.GetWorkflowExecutionSignaledEventAttributes().ExternalWorkflowExecution != nil
+		if byWorkflow || first == x.run || first.workflow != x.run.workflow || !first.order.closed {
+			l.Fail(breach(EffectsOnce, x.run.Key.RunID, "payload %q is in event %d of run %s and in event %d", x.payload, x.was.event, x.was.run, x.event.EventId))
+			continue
+		}
+		l.Marks.Add("signal repeated after its run had closed")
+	}
+	l.repeated = l.repeated[:0]
 }
 
 // runBetween reports whether the workflow id had another run since the run was.

@@ -53,6 +53,7 @@ func newForge(t *testing.T) *forge {
 	f := &forge{t: t, store: memory.New(), now: begun, limits: validate.Defaults()}
 	f.ledger = NewLedger(func() time.Duration { return f.now.Sub(begun) }, func(b *Breach) { f.found = append(f.found, b) })
 	f.ledger.Tables(f.store)
+	f.ledger.Retention = time.Hour
 	return f
 }
 

@@ -19,7 +19,8 @@ import (
 // Ledger is what is durable: the newest image of every row, and all histories,
 // those of runs that were removed since included.
 type Ledger struct {
-	Fail func(*Breach) // told once; the simulation ends
+	Fail      func(*Breach) // told once; the simulation ends
+	Retention time.Duration // of the namespace
 
 	Runs []*Run // in the order of their beginning
 
@@ -32,8 +33,10 @@ type Ledger struct {
 	tables  tables
 	touched []*Run
 	pays    payloads
-	Marks   Marks
-	settled time.Time // shard time from which timers must be punctual; zero: not yet
+
+	repeated []repeatedSignal
+	Marks    Marks
+	settled  time.Time // shard time from which timers must be punctual; zero: not yet
 }
 
 // image is a row and the record that wrote it. A nil value: deleted.
@@ -58,7 +61,8 @@ type Run struct {
 	size     int64 // bytes of its batches
 	fold     fold
 	order    order
-	mark     bool // in touched
+	starts   map[start][]uint64 // nonces of each attempt, as they were seen
+	mark     bool               // in touched
 	closed   bool
 }
 
@@ -88,6 +92,7 @@ func (l *Ledger) Appended(id store.ShardID, seq store.Seq, record []byte) {
 		l.Fail(breach(TrimOnlyFlushed, "", "record %d of shard %d cannot be read: %v", seq, id, err))
 		return
 	}
+	l.removals(r.Rows)
 	kept := tailRecord{seq: seq, deleted: r.Deleted}
 	for _, p := range r.Deleted {
 		l.deletePartition(id, seq, p)
@@ -131,13 +136,16 @@ func (l *Ledger) put(id store.ShardID, seq store.Seq, row *store.Row, at time.Ti
 	m[k.Key] = image{id, seq, value}
 	switch k.Table {
 	case store.Executions:
-		l.putExecution(k.Key, before, value, at)
+		l.putExecution(k.Key, value, at)
 	case store.Pending:
 		r := l.run(k.Partition)
 		if value == nil {
 			delete(r.Pending, k.Key)
 		} else {
 			r.Pending[k.Key] = value
+			if k.Key[0] == 'a' {
+				r.noteActivity(value)
+			}
 		}
 		l.touch(r)
 	case store.History:
@@ -170,14 +178,14 @@ func (l *Ledger) touch(r *Run) {
 	}
 }
 
-func (l *Ledger) putExecution(key string, before, value []byte, at time.Time) {
+func (l *Ledger) putExecution(key string, value []byte, at time.Time) {
 	if key[0] != 'r' {
 		return // a pointer to a current run
 	}
 	r := l.run(key[1:])
 	l.touch(r)
 	if value == nil {
-		l.removed(r, before, at)
+		l.removed(r, at)
 		return
 	}
 	row := &runpb.Run{}
@@ -186,6 +194,7 @@ func (l *Ledger) putExecution(key string, before, value []byte, at time.Time) {
 		return
 	}
 	r.Row, r.Raw = row, value
+	r.noteTask()
 	r.Key.NamespaceID, r.Key.WorkflowID = row.NamespaceId, row.WorkflowId
 }
 
@@ -264,6 +273,7 @@ func (l *Ledger) settle(at time.Time) {
 		}
 	}
 	l.touched = l.touched[:0]
+	l.judgeRepeated()
 }
 
 // loaded is the run as a shard would load it.

@@ -36,10 +36,16 @@ func (l *Ledger) Answered(req, res proto.Message, token *port.Token) *Breach {
 			return breach(ReplyAfterDurable, r.Key.RunID, "a cancel request was acknowledged, the run knows of none")
 		}
 	case *workflowservice.RespondActivityTaskCompletedRequest:
+		if b := l.heldBy(token); b != nil {
+			return b
+		}
 		return l.completed(program.Text(q.Result), token)
 	case *workflowservice.RespondActivityTaskCompletedByIdRequest:
 		return l.completed(program.Text(q.Result), nil)
 	case *workflowservice.RespondWorkflowTaskCompletedRequest:
+		if b := l.heldBy(token); b != nil {
+			return b
+		}
 		return l.taskCompleted(token)
 	case *workflowservice.PollActivityTaskQueueRequest:
 		return l.activityStarted(token)

@@ -5,28 +5,41 @@ import (
 	"slices"
 	"time"
 
-	"perdure/core/run/runpb"
 	"perdure/core/store"
-
-	"google.golang.org/protobuf/proto"
 )
 
 // P10 retention_only_when_due: a run is removed only when it is closed, its
 // retention is over and it owes nothing to anyone, and then nothing of it is left.
 
+// removals looks at runs before a record removes them.
+func (l *Ledger) removals(rows []store.Row) {
+	for i := range rows {
+		if k := rows[i].Key; k.Table != store.Executions || k.Key[0] != 'r' || rows[i].Value != nil {
+			continue
+		}
+		r := l.run(rows[i].Key.Key[1:])
+		if r.Row == nil {
+			continue
+		}
+		if loaded, err := r.loaded(); err == nil && loaded.Owes() {
+			l.Fail(breach(RetentionOnlyWhenDue, r.Key.RunID, "a run was removed that owes something to another: %s", r.waits()))
+		}
+	}
+}
+
 // removed is told that the row of a run was deleted.
-func (l *Ledger) removed(r *Run, before []byte, at time.Time) {
-	row := &runpb.Run{}
-	if before == nil || proto.Unmarshal(before, row) != nil {
+func (l *Ledger) removed(r *Run, at time.Time) {
+	if r.Row == nil {
 		return
 	}
 	r.Gone = true
 	l.Marks.Retired++
-	switch {
-	case row.Status == 1:
+	if !r.order.closed {
 		l.Fail(breach(RetentionOnlyWhenDue, r.Key.RunID, "an open run was removed"))
-	case at.UnixNano() < row.RetentionTime:
-		l.Fail(breach(RetentionOnlyWhenDue, r.Key.RunID, "a run was removed at %v, its retention ends at %v", at, time.Unix(0, row.RetentionTime)))
+		return
+	}
+	if due := r.Events[len(r.Events)-1].EventTime.AsTime().Add(l.Retention); at.Before(due) {
+		l.Fail(breach(RetentionOnlyWhenDue, r.Key.RunID, "a run was removed at %v, its retention ends at %v", at, due))
 	}
 }
 

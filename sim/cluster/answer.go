@@ -7,8 +7,8 @@ import (
 	"perdure/core/port"
 )
 
-// decode is the message that a client would read off the wire.
-func decode(a *port.Answer) (proto.Message, error) {
+// Decode is the message that a client would read off the wire.
+func Decode(a *port.Answer) (proto.Message, error) {
 	b, err := appendAnswer(nil, a)
 	if err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ type Call struct {
 	Request proto.Message // as the client made it
 	Admit   proto.Message // as the frontend completed it; nil before
 	Issued  time.Duration // when the client sent it
-	Note    any           // of the client, for checkers
+	Note    any           // of the watch
 
 	p     *Process
 	id    uint64
@@ -42,9 +42,9 @@ func (r Result) Code() port.Code {
 }
 
 // Call sends a request to the process; done is called once, unless the client gives the call up.
-func (p *Process) Call(req proto.Message, timeout time.Duration, client port.Client, note any, done func(Result)) *Call {
+func (p *Process) Call(req proto.Message, timeout time.Duration, client port.Client, done func(Result)) *Call {
 	c := p.c
-	call := &Call{Request: req, Issued: c.U.Now(), Note: note, p: p, done: done}
+	call := &Call{Request: req, Issued: c.U.Now(), Note: c.watch.Issued(req), p: p, done: done}
 	deadline := c.U.Now() + timeout
 	if !c.healed && c.rand.Chance(c.cfg.CallLoss) {
 		c.Counts.LostRequests++
@@ -83,7 +83,7 @@ func (p *Process) admit(call *Call, deadline time.Duration, client port.Client) 
 	case refusal != nil:
 		p.wireBack(call, Result{Refusal: refusal})
 	case plan.Answer != nil:
-		m, err := decode(plan.Answer)
+		m, err := Decode(plan.Answer)
 		if err != nil {
 			panic("cluster: an answer cannot be decoded: " + err.Error())
 		}
@@ -186,7 +186,7 @@ func (p *Process) reply(b *box, r port.Reply) {
 		p.wireBack(call, Result{Refusal: r.Refusal})
 		return
 	}
-	m, err := decode(r.Body)
+	m, err := Decode(r.Body)
 	if err != nil {
 		panic("cluster: an answer cannot be decoded: " + err.Error())
 	}

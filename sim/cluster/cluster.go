@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"perdure/core/node"
 	"perdure/core/port"
 	"perdure/core/validate"
@@ -37,6 +39,8 @@ type Config struct {
 
 // Watch is told what machines answer, before anybody can see it.
 type Watch interface {
+	// Issued is told of each call as the client makes it; what it returns is kept as the call's Note.
+	Issued(req proto.Message) any
 	Replied(c *Call, r *port.Reply)
 }
 

@@ -33,7 +33,7 @@ func brief(m any) string {
 	}
 	text := strings.ReplaceAll(prototext.MarshalOptions{}.Format(p), "  ", " ")
 	if len(text) > storyMax {
-		text = text[:storyMax] + "..."
+		text = strings.ToValidUTF8(text[:storyMax], "") + "..."
 	}
 	return string(p.ProtoReflect().Descriptor().Name()) + "{" + text + "}"
 }
@@ -109,7 +109,7 @@ func effectStory(e port.Effect) string {
 		if e.Refusal != nil {
 			return fmt.Sprintf("reply to call %d: refused, code %d: %s", e.Call.ID, e.Refusal.Code, e.Refusal.Message)
 		}
-		m, err := decode(e.Body)
+		m, err := Decode(e.Body)
 		if err != nil {
 			return "reply that cannot be decoded: " + err.Error()
 		}

@@ -67,21 +67,36 @@ func (x *Instance) Memory() Memory {
 // Advance replays events and, if they end in a started workflow task, works on
 // it: the commands are its outcome. The error says what is wrong with the history.
 func (x *Instance) Advance(events []*historypb.HistoryEvent) (commands []*commandpb.Command, err error) {
+	if err := x.Replay(events); err != nil {
+		return nil, err
+	}
+	if n := len(events); n > 0 && events[n-1].EventType == enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED {
+		if err := x.take(false, nil); err != nil {
+			return nil, err
+		}
+		x.waiting = true
+		return x.commands(), nil
+	}
+	return nil, nil
+}
+
+// Replay is Advance without working on a task: for queries, which change nothing.
+func (x *Instance) Replay(events []*historypb.HistoryEvent) error {
 	for i := 0; i < len(events); {
 		e := events[i]
 		if e.EventId != x.next {
-			return nil, fmt.Errorf("event %d follows event %d", e.EventId, x.next-1)
+			return fmt.Errorf("event %d follows event %d", e.EventId, x.next-1)
 		}
 		if e.EventType == enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED {
 			n, err := x.completed(events[i:])
 			if err != nil {
-				return nil, err
+				return err
 			}
 			i += n
 			continue
 		}
 		if x.waiting {
-			return nil, fmt.Errorf("event %d: %v where the completion of the task started as event %d was acknowledged", e.EventId, e.EventType, x.started)
+			return fmt.Errorf("event %d: %v where the completion of the task started as event %d was acknowledged", e.EventId, e.EventType, x.started)
 		}
 		x.next++
 		i++
@@ -90,14 +105,7 @@ func (x *Instance) Advance(events []*historypb.HistoryEvent) (commands []*comman
 			x.started = e.EventId
 		}
 	}
-	if n := len(events); n > 0 && events[n-1].EventType == enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED && events[n-1].EventId == x.next-1 {
-		if err := x.take(false, nil); err != nil {
-			return nil, err
-		}
-		x.waiting = true
-		return x.commands(), nil
-	}
-	return nil, nil
+	return nil
 }
 
 // note takes an event in; what it means is looked at when its task is worked on.

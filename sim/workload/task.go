@@ -48,13 +48,11 @@ func (x *worker) collect(t *workflowservice.PollWorkflowTaskQueueResponse) {
 	fits := have != nil && have.Started() == t.PreviousStartedEventId && (len(events) == 0 && t.Query != nil || len(events) > 0 && events[0].EventId == have.Next())
 	switch {
 	case len(events) > 0 && events[0].EventId == 1:
-		delete(x.cache, run)
 		x.pages(t, events, t.NextPageToken)
 	case fits && len(t.NextPageToken) == 0:
 		x.work(t, events)
 	default:
 		x.world.Counts.Misses++
-		delete(x.cache, run)
 		x.pages(t, nil, nil)
 	}
 }
@@ -96,11 +94,13 @@ func (x *worker) ifAlive(f func(cluster.Result)) func(cluster.Result) {
 // work replays the history and answers.
 func (x *worker) work(t *workflowservice.PollWorkflowTaskQueueResponse, events []*historypb.HistoryEvent) {
 	run := t.WorkflowExecution.RunId
-	if t.Query == nil {
-		if events = upToStart(events, t.StartedEventId); events == nil {
-			x.world.Counts.Stale++
-			return // the history has gone another way since: the task is dead
-		}
+	if t.Query != nil {
+		x.query(t, events)
+		return
+	}
+	if events = upToStart(events, t.StartedEventId); events == nil {
+		x.world.Counts.Stale++
+		return // the history has gone another way since: the task is dead
 	}
 	have := x.cache[run]
 	if have == nil || len(events) > 0 && events[0].EventId == 1 {
@@ -111,14 +111,29 @@ func (x *worker) work(t *workflowservice.PollWorkflowTaskQueueResponse, events [
 	commands, err := have.Advance(events)
 	if err != nil {
 		delete(x.cache, run)
-		x.world.Fail(&check.Breach{Promise: check.ReplayFits, About: run, Text: fmt.Sprintf("worker %s, task started as event %d of workflow %s: %v", x.name, t.StartedEventId, t.WorkflowExecution.WorkflowId, err)})
-		return
-	}
-	if t.Query != nil {
-		x.answerQuery(t, have)
+		x.unfit(t, err)
 		return
 	}
 	x.answer(t, have, commands)
+}
+
+// unfit says that the history is not that of the program.
+func (x *worker) unfit(t *workflowservice.PollWorkflowTaskQueueResponse, err error) {
+	x.world.Fail(&check.Breach{Promise: check.ReplayFits, About: t.WorkflowExecution.RunId, Text: fmt.Sprintf(
+		"worker %s, task started as event %d of workflow %s: %v", x.name, t.StartedEventId, t.WorkflowExecution.WorkflowId, err)})
+}
+
+// query answers from memory, or from a history of its own that nobody else goes on with.
+func (x *worker) query(t *workflowservice.PollWorkflowTaskQueueResponse, events []*historypb.HistoryEvent) {
+	have := x.cache[t.WorkflowExecution.RunId]
+	if have == nil || len(events) > 0 {
+		have = program.New(t.WorkflowExecution.WorkflowId, t.WorkflowExecution.RunId)
+	}
+	if err := have.Replay(events); err != nil {
+		x.unfit(t, err)
+		return
+	}
+	x.answerQuery(t, have)
 }
 
 // upToStart cuts the history behind the task's start; nil if the start is not there.

@@ -144,7 +144,7 @@ func (a *actor) call(req proto.Message, timeout time.Duration, done func(cluster
 		w.U.After(a.rand.Spread(time.Millisecond, time.Second), func() { done(cluster.Result{Lost: true}) })
 		return nil
 	}
-	return p.Call(req, timeout, a.info, nil, func(r cluster.Result) {
+	return p.Call(req, timeout, a.info, func(r cluster.Result) {
 		if r.Lost {
 			w.Counts.Lost++
 		}

@@ -1,0 +1,57 @@
+package check
+
+import (
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"perdure/core/port"
+	"perdure/core/run/runpb"
+)
+
+// P18 answered_by_its_holder: an answer to a task is accepted from who was given
+// it last, and from nobody who had it before. Starts are told apart by nonces.
+
+// start names an attempt at a task: its scheduled and started event and its number.
+type start struct {
+	scheduled, started int64
+	attempt            int32
+}
+
+// started notes the nonces that the state of a run shows.
+func (r *Run) noteStart(s start, nonce uint64) {
+	if r.starts == nil {
+		r.starts = map[start][]uint64{}
+	}
+	if have := r.starts[s]; !slices.Contains(have, nonce) {
+		r.starts[s] = append(have, nonce)
+	}
+}
+
+func (r *Run) noteTask() {
+	if t := r.Row.GetTask(); t.GetStartedId() != 0 {
+		r.noteStart(start{t.ScheduledId, t.StartedId, t.Attempt}, t.Nonce)
+	}
+}
+
+func (r *Run) noteActivity(value []byte) {
+	a := &runpb.Activity{}
+	if proto.Unmarshal(value, a) == nil && a.StartedTime != 0 {
+		r.noteStart(start{a.ScheduledId, 0, a.Attempt}, a.Nonce)
+	}
+}
+
+// heldBy holds an accepted answer to the nonces seen. One that was never seen was
+// given out and answered within one record.
+func (l *Ledger) heldBy(token *port.Token) *Breach {
+	r := l.runs[token.Run.RunID]
+	if r == nil {
+		return nil
+	}
+	s := start{token.ScheduledID, token.StartedID, token.Attempt}
+	have := r.starts[s]
+	if i := slices.Index(have, token.Nonce); i >= 0 && i < len(have)-1 {
+		return breach(AnsweredByItsHolder, r.Key.RunID, "attempt %d of the task scheduled as event %d was answered with a token that %d others have followed", token.Attempt, token.ScheduledID, len(have)-1-i)
+	}
+	return nil
+}
