@@ -52,7 +52,10 @@ func Draw(seed uint64, calm bool) Plan {
 		},
 		Faults: Faults{For: r.Between(10*time.Second, 90*time.Second), DownTime: r.Spread(time.Millisecond, 20*time.Second)},
 	}
-	if r.IntN(4) == 0 { // caches and windows that are always full
+	if r.IntN(8) == 0 { // more runs than caches keep
+		p.World.Starts, p.World.Pool, p.World.Pace = 150, 100, p.World.Pace/10
+		p.Cluster.Shards, p.Cluster.MemoryBytes = 1, 16<<10
+	} else if r.IntN(4) == 0 { // caches and windows that are always full
 		p.Cluster.MemoryBytes = int(r.Spread(16<<10, 1<<20))
 	}
 	if r.IntN(4) == 0 {

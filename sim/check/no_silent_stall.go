@@ -1,12 +1,16 @@
 package check
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"perdure/core/port"
+	"perdure/core/run/runpb"
 )
 
 // P8 no_silent_stall: once the faults are over, whatever is due happens soon:
@@ -16,8 +20,10 @@ import (
 const (
 	// dueSlack: an alarm may be late by a minute after a jump of the clock.
 	dueSlack = 75 * time.Second
-	// taskSlack is what a task may wait for one of the workers, which are few and busy.
-	taskSlack = 2 * time.Minute
+	// taskSlack is what a task of the time of faults may wait for a worker, and
+	// settledSlack one that was made later: workers poll without pause.
+	taskSlack    = 2 * time.Minute
+	settledSlack = 15 * time.Second
 )
 
 // Stalled looks at what should have happened by now, in shard time.
@@ -29,7 +35,7 @@ func (l *Ledger) Stalled(now time.Time) *Breach {
 		if b := stalledRun(r, now); b != nil {
 			return b
 		}
-		if b := stalledTask(r, now); b != nil {
+		if b := l.stalledTask(r, now); b != nil {
 			return b
 		}
 	}
@@ -49,21 +55,42 @@ func stalledRun(r *Run, now time.Time) *Breach {
 	return nil
 }
 
-func stalledTask(r *Run, now time.Time) *Breach {
+// stalledTask looks at tasks that wait in their queues.
+func (l *Ledger) stalledTask(r *Run, now time.Time) *Breach {
 	if r.closed {
 		return nil
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Due)) {
 		t := r.Due[key]
-		since := r.Row.GetTask().GetScheduledTime()
-		if t.Kind == 0 || t.Kind == port.ActivityTask || since == 0 {
+		since := r.waitsSince(&t)
+		if since.IsZero() {
 			continue
 		}
-		if now.Sub(time.Unix(0, since)) > taskSlack {
-			return breach(NoSilentStall, r.Key.RunID, "%s waits since %v, it is %v", taskName(t.Kind, t.ID, t.Attempt, t.Stamp, t.Queue.Name), time.Unix(0, since).UTC(), now)
+		slack := taskSlack
+		if !l.settled.IsZero() && since.After(l.settled) {
+			slack = settledSlack
+		}
+		if now.Sub(since) > slack {
+			return breach(NoSilentStall, r.Key.RunID, "%s waits since %v, it is %v", taskName(t.Kind, t.ID, t.Attempt, t.Stamp, t.Queue.Name), since, now)
 		}
 	}
 	return nil
+}
+
+// waitsSince is when a task was made; zero if it is none, or was given back by a worker that went away.
+func (r *Run) waitsSince(t *port.Task) time.Time {
+	switch t.Kind {
+	case port.WorkflowTask:
+		if task := r.Row.GetTask(); task != nil && task.StartedId == 0 {
+			return time.Unix(0, task.ScheduledTime).UTC()
+		}
+	case port.ActivityTask:
+		a := &runpb.Activity{}
+		if proto.Unmarshal(r.Pending["a"+string(binary.BigEndian.AppendUint64(nil, uint64(t.ID)))], a) == nil && a.ScheduledTime != 0 {
+			return time.Unix(0, a.ScheduledTime).UTC()
+		}
+	}
+	return time.Time{}
 }
 
 // Open counts the runs that have not closed.

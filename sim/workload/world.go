@@ -94,6 +94,15 @@ func queueName(n int) string { return fmt.Sprintf("queue-%d", n) }
 // Heal ends the bad behaviour of everybody.
 func (w *World) Heal() { w.healed = true }
 
+// More gives every client some more to do, at a leisurely pace.
+func (w *World) More(starts int, pace time.Duration) {
+	w.cfg.Pace = pace
+	for _, c := range w.clients {
+		c.left, c.done = starts, false
+		c.next()
+	}
+}
+
 // Stop ends all polls: nothing is left to do.
 func (w *World) Stop() {
 	w.stopped = true
