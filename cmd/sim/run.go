@@ -32,6 +32,7 @@ type totals struct {
 	marks    check.Marks
 	faults   map[string]int
 	calm     bool
+	hash     uint64 // of the last seed
 }
 
 // Run is called by the command line.
@@ -50,6 +51,9 @@ func (c *runCommand) Run() error {
 	c.all(t, begun)
 	close(stop)
 	t.summary(time.Since(begun))
+	if c.Seeds == 1 {
+		fmt.Printf("seed %d: hash %016x\n", c.From, t.hash)
+	}
 	if n := len(t.failures); n > 0 {
 		return fmt.Errorf("%d of %d seeds failed", n, t.seeds)
 	}
@@ -96,6 +100,7 @@ func (t *totals) add(r *sim.Report, what string, explained []string, took time.D
 	defer t.mu.Unlock()
 	t.seeds++
 	t.steps += r.Steps
+	t.hash = r.Hash
 	t.virtual += r.Virtual
 	if took > t.slowest {
 		t.slowest, t.slow = took, r.Seed

@@ -65,6 +65,8 @@ func (c *client) act() {
 		c.cancel()
 	case x < 0.84:
 		c.terminate()
+	case x < 0.85:
+		c.namespace()
 	case x < 0.92:
 		c.follow()
 	default:
@@ -128,7 +130,9 @@ func (c *client) start() {
 		WorkflowIdReusePolicy: universe.Pick(c.rand, enumspb.WORKFLOW_ID_REUSE_POLICY_UNSPECIFIED, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 			enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY, enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE),
 	}
-	switch c.rand.IntN(8) {
+	switch c.rand.IntN(9) {
+	case 2:
+		req.WorkflowIdReusePolicy = enumspb.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING
 	case 0:
 		req.WorkflowIdConflictPolicy = enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING
 		if c.rand.IntN(2) == 0 {
