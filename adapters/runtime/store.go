@@ -25,7 +25,7 @@ func (r *Runtime) callStore(m *mailbox, e port.Effect) {
 		r.writes.put(job{m, e})
 	case port.FlushStore:
 		r.flushes.put(job{m, e})
-	case port.OpenStore, port.CreateShard, port.ConfirmStore, port.ReleaseStore:
+	case port.OpenStore, port.CreateShard, port.ConfirmStore, port.AskOwner, port.ReleaseStore:
 		r.controls.put(job{m, e})
 	default:
 		panic(fmt.Sprintf("runtime: effect %T is not known", e))
@@ -52,6 +52,12 @@ func (r *Runtime) doStore(e port.Effect) *port.Completed {
 	case port.ConfirmStore:
 		owners, err := s.Confirm([]store.Fence{e.Fence})
 		return &port.Completed{Tag: e.Tag, Err: err, Owner: err == nil && len(owners) == 1 && owners[0]}
+	case port.AskOwner:
+		owners, err := s.Owners([]store.ShardID{e.Shard})
+		if err != nil {
+			return &port.Completed{Tag: e.Tag, Err: err}
+		}
+		return &port.Completed{Tag: e.Tag, Held: owners[0]}
 	}
 	panic(fmt.Sprintf("runtime: effect %T is not known", e))
 }

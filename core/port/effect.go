@@ -79,6 +79,11 @@ type (
 		Tag   uint64
 		Fence store.Fence
 	}
+	// AskOwner asks for store.Owners of one shard.
+	AskOwner struct {
+		Tag   uint64
+		Shard store.ShardID
+	}
 	// ReleaseStore asks for store.Release.
 	ReleaseStore struct {
 		Tag   uint64
@@ -102,6 +107,7 @@ func (FlushStore) effect()   {}
 func (WriteStore) effect()   {}
 func (ReadStore) effect()    {}
 func (ConfirmStore) effect() {}
+func (AskOwner) effect()     {}
 func (ReleaseStore) effect() {}
 func (Alarm) effect()        {}
 func (Publish) effect()      {}

@@ -73,6 +73,7 @@ type Completed struct {
 	Rows     []store.Row   // of Keys
 	Scans    [][]store.Row // of Ranges
 	Owner    bool          // of Confirm
+	Held     store.Owner   // of AskOwner
 }
 
 // Between shards and their node's committer (core/journal).

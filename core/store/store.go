@@ -131,6 +131,12 @@ type Fence struct {
 	Nonce Nonce
 }
 
+// Owner is who holds a shard. The zero Owner is nobody.
+type Owner struct {
+	Fence   Fence
+	Address string // as given to Open
+}
+
 // Open takes a shard over.
 type Open struct {
 	Shard ShardID
@@ -239,6 +245,11 @@ type Store interface {
 	Scan(ranges []Range) ([][]Row, error)
 	// Confirm says of each owner whether it is still the last one.
 	Confirm(fences []Fence) ([]bool, error)
+	// Owners says of each shard who opened it last and has not left it, in the order of the
+	// arguments: nobody if it was released, retired or never made. It changes nothing, so a
+	// node can look whom it would displace before it does. The answer may be old when it
+	// comes, but never older than the call. One answer a shard, in order.
+	Owners(shards []ShardID) ([]Owner, error)
 	// Exclusive says that one process alone holds the store, so that no Confirm is ever needed.
 	Exclusive() bool
 	// Close releases everything. Calls under way may fail.

@@ -92,6 +92,7 @@ func (d digest) completed(c *port.Completed) {
 	}
 	d.u.Number(uint64(c.Opened.Epoch)<<24 | uint64(len(c.Opened.Records)))
 	d.u.Number(uint64(c.Opened.Last))
+	d.u.Number(uint64(c.Held.Fence.Epoch))
 	for _, r := range c.Rows {
 		d.u.Bytes(r.Value)
 	}
@@ -264,6 +265,9 @@ func (d digest) storeCall(e port.Effect) {
 	case port.ConfirmStore:
 		d.u.Number(50)
 		d.u.Number(uint64(e.Fence.Shard))
+	case port.AskOwner:
+		d.u.Number(52)
+		d.u.Number(uint64(e.Shard))
 	case port.ReleaseStore:
 		d.u.Number(51)
 		d.u.Number(uint64(e.Fence.Shard))

@@ -128,6 +128,8 @@ func effectStory(e port.Effect) string {
 		return fmt.Sprintf("read %d: ", e.Tag&(1<<63-1)) + readStory(e)
 	case port.OpenStore:
 		return fmt.Sprintf("open shard %d, known %d", e.Open.Shard, e.Open.Known)
+	case port.AskOwner:
+		return fmt.Sprintf("ask who owns shard %d", e.Shard)
 	case port.ConfirmStore:
 		return fmt.Sprintf("confirm shard %d", e.Fence.Shard)
 	}

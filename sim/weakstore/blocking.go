@@ -79,6 +79,19 @@ func (b Blocking) Confirm(fences []store.Fence) ([]bool, error) {
 	return still, nil
 }
 
+// Owners says who holds shards; machines ask for one at a time.
+func (b Blocking) Owners(shards []store.ShardID) ([]store.Owner, error) {
+	owners := make([]store.Owner, len(shards))
+	for i, id := range shards {
+		done := b.do(port.AskOwner{Shard: id})
+		if done.Err != nil {
+			return nil, done.Err
+		}
+		owners[i] = done.Held
+	}
+	return owners, nil
+}
+
 // Exclusive is that of the configuration.
 func (b Blocking) Exclusive() bool { return b.s.cfg.Exclusive }
 

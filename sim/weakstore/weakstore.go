@@ -99,6 +99,13 @@ func (s *Store) Do(e port.Effect, c Caller) {
 		s.simple(c, e.Tag, func(done *port.Completed) { done.Err = s.Memory.Write(e.Rows) })
 	case port.ReleaseStore:
 		s.simple(c, e.Tag, func(done *port.Completed) { done.Err = s.Memory.Release(e.Fence) })
+	case port.AskOwner:
+		s.simple(c, e.Tag, func(done *port.Completed) {
+			owners, err := s.Memory.Owners([]store.ShardID{e.Shard})
+			if done.Err = err; err == nil {
+				done.Held = owners[0]
+			}
+		})
 	case port.ConfirmStore:
 		s.simple(c, e.Tag, func(done *port.Completed) {
 			owners, err := s.Memory.Confirm([]store.Fence{e.Fence})

@@ -155,6 +155,23 @@ func (s *Store) trimmedBy(f store.Fence) (store.Seq, error) {
 	return h.last, nil
 }
 
+// Owners tells what is in memory: nobody else can change it.
+func (s *Store) Owners(shards []store.ShardID) ([]store.Owner, error) {
+	j := s.journal
+	if s.closed.Load() {
+		return nil, errClosed
+	}
+	j.look.RLock()
+	defer j.look.RUnlock()
+	owners := make([]store.Owner, len(shards))
+	for i, id := range shards {
+		if h := j.heads[id]; h != nil && h.owned {
+			owners[i] = store.Owner{Fence: h.fence(), Address: h.address}
+		}
+	}
+	return owners, nil
+}
+
 // Confirm compares fences with the owners in memory: nobody else can change them.
 func (s *Store) Confirm(fences []store.Fence) ([]bool, error) {
 	still := make([]bool, len(fences))

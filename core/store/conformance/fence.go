@@ -76,6 +76,7 @@ var fenceStories = []story{
 		d.confirm([]store.Fence{stale.fence, now.fence, other.fence}, false, true, true)
 		d.confirm(nil)
 	}},
+	{"owners_names_the_last_owner", ownersNamesTheLast},
 	{"late_flush_of_a_displaced_owner_is_refused", lateFlush},
 	{"late_flush_does_not_resurrect_deleted_rows", func(d *drive) {
 		k, whole := at("p", "k"), store.Partition{Table: store.Pending, Partition: "q"}
@@ -107,6 +108,36 @@ func (d *drive) confirm(fences []store.Fence, want ...bool) {
 	if !slices.Equal(got, want) {
 		d.t.Fatalf("Confirm(%+v) answered %v, want %v", fences, got, want)
 	}
+}
+
+func (d *drive) owners(shards []store.ShardID, want ...store.Owner) {
+	d.t.Helper()
+	got, err := d.Store.Owners(shards)
+	d.expect(err, nil, "Owners")
+	if !slices.Equal(got, want) {
+		d.t.Fatalf("Owners(%v) answered %+v, want %+v", shards, got, want)
+	}
+}
+
+func (o *owner) named() store.Owner {
+	return store.Owner{Fence: o.fence, Address: address(o.fence.Nonce)}
+}
+
+func ownersNamesTheLast(d *drive) {
+	nobody := store.Owner{}
+	d.create(3)
+	d.owners([]store.ShardID{3, 77}, nobody, nobody)
+	first, other := d.own(1), d.own(2)
+	d.owners([]store.ShardID{2, 1, 3}, other.named(), first.named(), nobody)
+	now, _ := d.open(1, 0)
+	d.owners([]store.ShardID{1}, now.named())
+	now.append("asking displaced nobody")
+	d.crash()
+	d.owners([]store.ShardID{1}, now.named())
+	d.expect(d.Store.Release(now.fence), nil, "Release")
+	d.expect(d.Store.Retire(other.fence), nil, "Retire")
+	d.owners([]store.ShardID{1, 2}, nobody, nobody)
+	d.owners(nil)
 }
 
 func lateFlush(d *drive) {

@@ -47,7 +47,7 @@ func followModel(t *testing.T, fresh func(t testing.TB) Subject) {
 			m.stepOpen(rt, i)
 		}
 		rt.Repeat(map[string]func(*rapid.T){
-			"":           func(*rapid.T) { m.sameRows() },
+			"":           func(*rapid.T) { m.sameRows(); m.sameOwners() },
 			"create":     func(rt *rapid.T) { m.stepCreate(pick(rt)) },
 			"open":       func(rt *rapid.T) { m.stepOpen(rt, pick(rt)) },
 			"append":     m.stepAppend,
@@ -62,6 +62,17 @@ func followModel(t *testing.T, fresh func(t testing.TB) Subject) {
 			"restart":    func(*rapid.T) { m.restart() },
 		})
 	})
+}
+
+func (m *model) sameOwners() {
+	ids, want := make([]store.ShardID, modelShards), make([]store.Owner, modelShards)
+	for i := range m.shards {
+		ids[i] = store.ShardID(i)
+		if o := m.shards[i].owner; o != nil {
+			want[i] = o.named()
+		}
+	}
+	m.owners(ids, want...)
 }
 
 func pick(rt *rapid.T) int { return rapid.IntRange(0, modelShards-1).Draw(rt, "shard") }

@@ -210,6 +210,17 @@ func (s *Store) Confirm(fences []store.Fence) ([]bool, error) {
 	return still, nil
 }
 
+// Owners reads the shards.
+func (s *Store) Owners(shards []store.ShardID) ([]store.Owner, error) {
+	owners := make([]store.Owner, len(shards))
+	for i, id := range shards {
+		if h := s.shards[id]; h != nil {
+			owners[i] = store.Owner{Fence: h.owner, Address: h.address}
+		}
+	}
+	return owners, nil
+}
+
 // Exclusive is false: any number of users may share the Store.
 func (s *Store) Exclusive() bool { return false }
 
