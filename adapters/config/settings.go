@@ -16,16 +16,18 @@ import (
 
 // Settings are those of one server. The tags are what --help prints.
 type Settings struct {
-	Data         string        `placeholder:"FOLDER" default:"perdure-data" env:"PERDURE_DATA" help:"Folder of the database files; made if it is missing. Default: ${default}."`
-	GRPCAddr     string        `name:"grpc-addr" placeholder:"HOST:PORT" default:"127.0.0.1:7233" env:"PERDURE_GRPC_ADDR" help:"Where the API listens. Default: ${default}."`
-	DebugAddr    string        `placeholder:"HOST:PORT" env:"PERDURE_DEBUG_ADDR" help:"Where Go's profiles (/debug/pprof) can be read. Default: nowhere."`
-	Namespace    []string      `placeholder:"NAME" default:"default" env:"PERDURE_NAMESPACE" help:"Namespaces to register if they are missing, separated by commas. Default: ${default}."`
-	Retention    time.Duration `placeholder:"DURATION" default:"72h" env:"PERDURE_RETENTION" help:"How long closed workflows of those namespaces are kept, at least --min-retention. Default: ${default}."`
-	MinRetention time.Duration `placeholder:"DURATION" default:"24h" env:"PERDURE_MIN_RETENTION" help:"Shortest retention that a namespace may have, at least 1m. Default: ${default}."`
-	MemoryLimit  Bytes         `placeholder:"SIZE" default:"0" env:"PERDURE_MEMORY_LIMIT" help:"Memory the server may use, with a unit (MiB, GiB), at least 64MiB; caches get a part of it. Default: that of GOMEMLIMIT, else 1GiB."`
-	DrainTimeout time.Duration `placeholder:"DURATION" default:"5s" env:"PERDURE_DRAIN_TIMEOUT" help:"How long calls under way may take to end when the server is told to stop, 0s to 5m. Default: ${default}."`
-	LogLevel     slog.Level    `placeholder:"LEVEL" default:"info" env:"PERDURE_LOG_LEVEL" help:"Least important log lines to write: debug, info, warn or error. Default: ${default}."`
-	LogFormat    string        `placeholder:"FORMAT" default:"text" enum:"text,json" env:"PERDURE_LOG_FORMAT" help:"Form of log lines: text or json. Default: ${default}."`
+	Data          string        `placeholder:"FOLDER" default:"perdure-data" env:"PERDURE_DATA" help:"Folder of the database files, if there is no --store; made if it is missing. Default: ${default}."`
+	Store         string        `placeholder:"URL" env:"PERDURE_STORE" help:"Database that holds everything, such as postgres://USER@HOST:PORT/NAME. Default: SQLite in the data folder."`
+	StorePassword string        `placeholder:"TEXT" env:"PERDURE_STORE_PASSWORD" help:"Password of the database, if its URL has none; better given by the variable than as a flag, which other users see. Default: none."`
+	GRPCAddr      string        `name:"grpc-addr" placeholder:"HOST:PORT" default:"127.0.0.1:7233" env:"PERDURE_GRPC_ADDR" help:"Where the API listens. Default: ${default}."`
+	DebugAddr     string        `placeholder:"HOST:PORT" env:"PERDURE_DEBUG_ADDR" help:"Where Go's profiles (/debug/pprof) can be read. Default: nowhere."`
+	Namespace     []string      `placeholder:"NAME" default:"default" env:"PERDURE_NAMESPACE" help:"Namespaces to register if they are missing, separated by commas. Default: ${default}."`
+	Retention     time.Duration `placeholder:"DURATION" default:"72h" env:"PERDURE_RETENTION" help:"How long closed workflows of those namespaces are kept, at least --min-retention. Default: ${default}."`
+	MinRetention  time.Duration `placeholder:"DURATION" default:"24h" env:"PERDURE_MIN_RETENTION" help:"Shortest retention that a namespace may have, at least 1m. Default: ${default}."`
+	MemoryLimit   Bytes         `placeholder:"SIZE" default:"0" env:"PERDURE_MEMORY_LIMIT" help:"Memory the server may use, with a unit (MiB, GiB), at least 64MiB; caches get a part of it. Default: that of GOMEMLIMIT, else 1GiB."`
+	DrainTimeout  time.Duration `placeholder:"DURATION" default:"5s" env:"PERDURE_DRAIN_TIMEOUT" help:"How long calls under way may take to end when the server is told to stop, 0s to 5m. Default: ${default}."`
+	LogLevel      slog.Level    `placeholder:"LEVEL" default:"info" env:"PERDURE_LOG_LEVEL" help:"Least important log lines to write: debug, info, warn or error. Default: ${default}."`
+	LogFormat     string        `placeholder:"FORMAT" default:"text" enum:"text,json" env:"PERDURE_LOG_FORMAT" help:"Form of log lines: text or json. Default: ${default}."`
 }
 
 // The limits that Validate keeps.
@@ -47,7 +49,7 @@ func (s *Settings) Validate() error {
 		}
 	}
 	switch {
-	case s.Data == "":
+	case s.Data == "" && s.Store == "":
 		return fmt.Errorf("--data: name a folder")
 	case s.MemoryLimit != 0 && s.MemoryLimit < leastMemory:
 		return fmt.Errorf("--memory-limit: %v is too little, at least 64MiB are needed", s.MemoryLimit)

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -14,13 +13,9 @@ import (
 
 // greet prints where the server is and what to do next.
 func greet(out io.Writer, s *config.Settings, at net.Addr, unserved []string) error {
-	folder, err := filepath.Abs(s.Data)
-	if err != nil {
-		folder = s.Data
-	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "Perdure serves the Temporal API on %s, namespace %s.\n", at, strings.Join(s.Namespace, ", "))
-	fmt.Fprintf(&text, "Its data is in %s; Ctrl-C stops it, nothing acknowledged is lost.\n", folder)
+	fmt.Fprintf(&text, "Its data is in %s; Ctrl-C stops it, nothing acknowledged is lost.\n", place(s))
 	fmt.Fprintf(&text, "Try in another terminal, from the repository's root, a worker and its first workflow:\n")
 	fmt.Fprintf(&text, "  cd docs/quickstart && go run .%s\n", quickstartFlags(s, at))
 	if _, err := exec.LookPath("temporal"); err == nil {
@@ -29,7 +24,7 @@ func greet(out io.Writer, s *config.Settings, at net.Addr, unserved []string) er
 	if len(unserved) > 0 {
 		fmt.Fprintf(&text, "Not served yet: %s.\n", strings.Join(unserved, ", "))
 	}
-	_, err = io.WriteString(out, text.String())
+	_, err := io.WriteString(out, text.String())
 	return err
 }
 

@@ -18,6 +18,7 @@ import (
 type cli struct {
 	Config  kong.ConfigFlag `placeholder:"FILE" env:"PERDURE_CONFIG" help:"YAML file with settings, one a line, named as the flags are."`
 	Serve   serveCommand    `cmd:"" help:"Run a server."`
+	Schema  schemaCommand   `cmd:"" help:"Look after the tables of a database."`
 	Version versionCommand  `cmd:"" help:"Print the version."`
 }
 

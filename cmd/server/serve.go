@@ -50,8 +50,10 @@ func serve(ctx context.Context, s *config.Settings, build func(*config.Settings)
 	if err := debugging(s, log); err != nil {
 		return err
 	}
-	if err := makeFolder(s.Data); err != nil {
-		return err
+	if s.Store == "" {
+		if err := makeFolder(s.Data); err != nil {
+			return err
+		}
 	}
 	p, err := build(s)
 	if err != nil {
@@ -161,14 +163,19 @@ func makeFolder(folder string) error {
 	if err == nil {
 		return nil
 	}
-	if full, e := filepath.Abs(folder); e == nil {
-		folder = full
-	}
+	folder = absolute(folder)
 	var reason *os.PathError
 	if errors.As(err, &reason) {
 		err = reason.Err
 	}
 	return fmt.Errorf("--data: folder %s cannot be written: %w", folder, err)
+}
+
+func absolute(folder string) string {
+	if full, err := filepath.Abs(folder); err == nil {
+		return full
+	}
+	return folder
 }
 
 // debugging serves Go's profiles where the settings say.

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"perdure/adapters/config"
+	"perdure/adapters/store/schema"
 	"perdure/core/frontend"
 	"perdure/core/port"
 	"perdure/core/store"
@@ -198,4 +199,41 @@ func signalled(t *testing.T) {
 	<-ctx.Done()
 	os.Stdout.WriteString("draining\n")
 	select {}
+}
+
+func TestUnknownStoresAreRefusedByName(t *testing.T) {
+	for text, want := range map[string]string{
+		"oracle://u:secret@h/db": `no kind of store "oracle"`,
+		"nonsense":               "scheme://",
+	} {
+		s := settings(t)
+		s.Store = text
+		_, err := openStore(s, slog.New(slog.DiscardHandler))
+		if err == nil || !strings.Contains(err.Error(), "--store") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// steps is a schema that lacks some.
+type steps struct {
+	schema.Schema
+	applied bool
+}
+
+func (s *steps) Apply() error { s.applied = true; return nil }
+
+func TestSchemaPrintsItsPlanAndFollowsItUnlessDry(t *testing.T) {
+	for _, dry := range []bool{true, false} {
+		var out bytes.Buffer
+		s := &steps{}
+		plan := func(schema.Schema) ([]string, error) { return []string{"make everything"}, nil }
+		if err := carryOut(s, plan, dry, &out); err != nil || s.applied == dry || !strings.Contains(out.String(), "make everything") {
+			t.Errorf("dry %v: applied %v, %v\n%s", dry, s.applied, err, out.String())
+		}
+	}
+	var out bytes.Buffer
+	if err := carryOut(&steps{}, func(schema.Schema) ([]string, error) { return nil, nil }, false, &out); err != nil || !strings.Contains(out.String(), "Nothing to do") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
 }

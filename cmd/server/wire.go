@@ -6,7 +6,6 @@ import (
 	_ "time/tzdata" // cron schedules may name time zones that the machine does not know
 
 	"perdure/adapters/config"
-	"perdure/adapters/store/sqlite"
 	"perdure/core/node"
 	"perdure/core/port"
 	"perdure/core/store"
@@ -22,7 +21,7 @@ const (
 func wire(s *config.Settings) (*parts, error) {
 	limit, _ := s.Memory()
 	log := s.Logger()
-	db, err := sqlite.Open(s.Data, sqlite.Options{CacheBytes: int(limit) / storeShare, Logger: log})
+	db, err := openStore(s, log)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+
+	"perdure/adapters/config"
+	"perdure/adapters/store/schema"
+	"perdure/adapters/store/sqlite"
+	"perdure/adapters/store/target"
+	"perdure/core/store"
+)
+
+// database is one kind of database that --store can name by its scheme.
+type database struct {
+	// open opens the store of a server; it sets up an empty database and refuses a wrong schema.
+	open func(at *target.Target, log *slog.Logger) (store.Store, error)
+	// schema opens what `perdure schema` works on.
+	schema func(at *target.Target) (schema.Schema, error)
+}
+
+var databases = map[string]database{}
+
+// openStore opens what --store names, by default SQLite in the data folder.
+func openStore(s *config.Settings, log *slog.Logger) (store.Store, error) {
+	if s.Store == "" {
+		limit, _ := s.Memory()
+		return sqlite.Open(s.Data, sqlite.Options{CacheBytes: int(limit) / storeShare, Logger: log})
+	}
+	at, kind, err := findStore(s.Store, s.StorePassword)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := kind.open(at, log)
+	if err != nil {
+		return nil, fmt.Errorf("--store %s: %w", at, err)
+	}
+	return opened, nil
+}
+
+func findStore(text, password string) (*target.Target, database, error) {
+	at, err := target.Parse(text, password)
+	if err != nil {
+		return nil, database{}, fmt.Errorf("--store: %w", err)
+	}
+	kind, known := databases[at.Scheme]
+	if !known {
+		return nil, database{}, fmt.Errorf("--store: there is no kind of store %q; there are %s, and nothing for SQLite in --data",
+			at.Scheme, strings.Join(slices.Sorted(maps.Keys(databases)), ", "))
+	}
+	return at, kind, nil
+}
+
+// place tells people where the data is.
+func place(s *config.Settings) string {
+	if s.Store == "" {
+		return absolute(s.Data)
+	}
+	if at, err := target.Parse(s.Store, ""); err == nil {
+		return at.String()
+	}
+	return s.Store
+}
