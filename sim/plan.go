@@ -61,7 +61,8 @@ func Draw(seed uint64, calm bool) Plan {
 	if r.IntN(4) == 0 {
 		p.Cluster.Limits.BufferedEvents = 2 + r.IntN(6)
 	}
-	p.Store.Exclusive = p.Cluster.Exclusive
+	p.Cluster.Apart = !p.Cluster.Exclusive && universe.Stream(seed, 0x6c616e65).IntN(2) == 0
+	p.Store.Exclusive, p.Store.Apart = p.Cluster.Exclusive, p.Cluster.Apart
 	if !calm {
 		p.drawFaults(r)
 	}

@@ -26,7 +26,7 @@ func wire(s *config.Settings) (*parts, error) {
 		return nil, err
 	}
 	n := node.New(node.Config{
-		Owner: s.GRPCAddr, Exclusive: db.Exclusive(), Rand: generator, MemoryBytes: int(limit) / nodeShare, MinRetention: s.MinRetention,
+		Owner: s.GRPCAddr, Exclusive: db.Exclusive(), Apart: db.Apart(), Rand: generator, MemoryBytes: int(limit) / nodeShare, MinRetention: s.MinRetention,
 		Opened: func(shard store.ShardID, tailRows int) {
 			log.Info("shard opened", "shard", uint32(shard), "tail_rows", tailRows)
 		},

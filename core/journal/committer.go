@@ -8,7 +8,8 @@ import (
 	"perdure/core/store"
 )
 
-// Committer gathers the records of all shards of a node into one append. It
+// Committer gathers the records of its shards into one append: all shards of a
+// node, or one shard where the store has each append to itself. It
 // pulls: while nothing is in flight and some shard is dirty, it asks every dirty
 // shard for its record, and appends when all have answered. What becomes dirty
 // meanwhile makes the next append, so the slower the store the larger the

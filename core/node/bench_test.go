@@ -17,6 +17,7 @@ import (
 	"perdure/core/frontend"
 	"perdure/core/node"
 	"perdure/core/port"
+	"perdure/core/store"
 	"perdure/core/store/memory"
 )
 
@@ -34,7 +35,8 @@ type bench struct {
 	ids      uint64
 	clock    port.Clock
 	out      port.Effects
-	reads    int // of the store
+	reads    int                             // of the store
+	hold     func(batch []store.Append) bool // appends that are never answered; nil: none
 }
 
 type letter struct {
@@ -42,11 +44,14 @@ type letter struct {
 	in port.Input
 }
 
-func newBench(tb testing.TB) *bench {
+func newBench(tb testing.TB) *bench { return newBenchOf(tb, node.Config{Exclusive: true}) }
+
+func newBenchOf(tb testing.TB, cfg node.Config) *bench {
 	r := rand.New(rand.NewPCG(1, 2))
 	b := &bench{tb: tb, machines: map[port.Address]port.Machine{}, store: memory.New(), replies: map[uint64]port.Reply{},
 		clock: port.Clock{Wall: time.Unix(1_700_000_000, 0)}}
-	b.node = node.New(node.Config{Owner: "bench", Exclusive: true, Rand: func(string) func() uint64 { return r.Uint64 }})
+	cfg.Owner, cfg.Rand = "bench", func(string) func() uint64 { return r.Uint64 }
+	b.node = node.New(cfg)
 	for _, m := range b.node.Machines {
 		b.machines[m.Address] = m.Machine
 		b.queue = append(b.queue, letter{m.Address, port.Start{}})
@@ -89,6 +94,9 @@ func (b *bench) execute(from port.Address, e port.Effect) {
 	case port.CreateShard:
 		post(&port.Completed{Tag: e.Tag, Err: b.store.Create(e.Shard, e.Strips, e.Floor)})
 	case port.AppendStore:
+		if b.hold != nil && b.hold(e.Batch) {
+			return
+		}
 		post(&port.Completed{Tag: e.Tag, Outcomes: b.store.Append(e.Batch)})
 	case port.FlushStore:
 		post(&port.Completed{Tag: e.Tag, Err: b.store.Flush(e.Flush)})

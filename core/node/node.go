@@ -22,6 +22,7 @@ type Config struct {
 	ID        port.NodeID // default 1
 	Owner     string      // address by which others find the node
 	Exclusive bool        // store.Exclusive()
+	Apart     bool        // store.Apart()
 	// Rand makes the seeded generator of a machine, named by a label.
 	Rand func(label string) func() uint64
 
@@ -82,21 +83,36 @@ type Node struct {
 // New composes a node.
 func New(cfg Config) *Node {
 	cfg.defaults()
-	committer := port.Address{Node: cfg.ID, Role: port.RoleCommitter}
 	n := &Node{Frontend: frontend.New(frontend.Settings{Node: cfg.ID, QueueParts: cfg.QueueParts, Limits: cfg.Limits})}
-	n.add(committer, journal.NewCommitter(committer))
+	committer := n.addCommitters(&cfg)
 	for i := range cfg.QueueParts {
 		at := port.Address{Node: cfg.ID, Role: port.RoleQueues, Index: uint32(i)}
 		n.add(at, taskqueue.New(taskqueue.Config{Self: at, Budget: cfg.MemoryBytes / 8 / cfg.QueueParts}))
 	}
 	for i := 1; i <= cfg.Shards; i++ {
-		n.add(newShard(&cfg, committer, store.ShardID(i)))
+		n.add(newShard(&cfg, committer(store.ShardID(i)), store.ShardID(i)))
 	}
 	at := port.Address{Node: cfg.ID, Role: port.RoleRegistry}
 	n.add(at, registry.New(registry.Config{
-		Self: at, Committer: committer, Owner: cfg.Owner, Shards: cfg.Shards, Exclusive: cfg.Exclusive, MinRetention: cfg.MinRetention, Rand: cfg.Rand("registry"),
+		Self: at, Committer: committer(store.RegistryShard), Owner: cfg.Owner, Shards: cfg.Shards, Exclusive: cfg.Exclusive, MinRetention: cfg.MinRetention, Rand: cfg.Rand("registry"),
 	}))
 	return n
+}
+
+// addCommitters adds one committer for all shards, or one for each: a committer
+// has one append in flight, so it is a lane. It returns which one is a shard's.
+func (n *Node) addCommitters(cfg *Config) func(store.ShardID) port.Address {
+	at := func(s store.ShardID) port.Address {
+		if !cfg.Apart {
+			s = store.RegistryShard
+		}
+		return port.Address{Node: cfg.ID, Role: port.RoleCommitter, Index: uint32(s)}
+	}
+	for i := 0; i == 0 || cfg.Apart && i <= cfg.Shards; i++ {
+		c := at(store.ShardID(i))
+		n.add(c, journal.NewCommitter(c))
+	}
+	return at
 }
 
 func newShard(cfg *Config, committer port.Address, id store.ShardID) (port.Address, port.Machine) {

@@ -37,7 +37,7 @@ func (r Role) String() string {
 type Address struct {
 	Node  NodeID
 	Role  Role
-	Index uint32 // shard id, or which part of the task queues
+	Index uint32 // shard id (of a committer too, 0 if it serves all), or which part of the task queues
 }
 
 // ShardAddress is where a shard of a node is reached.

@@ -252,6 +252,9 @@ type Store interface {
 	Owners(shards []ShardID) ([]Owner, error)
 	// Exclusive says that one process alone holds the store, so that no Confirm is ever needed.
 	Exclusive() bool
+	// Apart says that appends of different shards are better made side by side, one a
+	// shard, than gathered into one: there each is a transaction of its own.
+	Apart() bool
 	// Close releases everything. Calls under way may fail.
 	Close() error
 }

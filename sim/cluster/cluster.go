@@ -23,6 +23,7 @@ import (
 // Config says what the nodes are made of and how slow their insides are.
 type Config struct {
 	Exclusive    bool
+	Apart        bool
 	Shards       int
 	QueueParts   int
 	MemoryBytes  int
@@ -79,7 +80,7 @@ func (c *Cluster) Boot(id port.NodeID, skew time.Duration) *Process {
 	c.Counts.Boots++
 	p := &Process{c: c, id: id, boot: c.boots, up: true, skew: skew, bootAt: c.U.Now(), byAddr: map[port.Address]*box{}, calls: map[uint64]*Call{}}
 	n := node.New(node.Config{
-		ID: id, Owner: "node-" + strconv.Itoa(int(id)), Exclusive: c.cfg.Exclusive,
+		ID: id, Owner: "node-" + strconv.Itoa(int(id)), Exclusive: c.cfg.Exclusive, Apart: c.cfg.Apart,
 		Shards: c.cfg.Shards, QueueParts: c.cfg.QueueParts, MemoryBytes: c.cfg.MemoryBytes, MinRetention: c.cfg.MinRetention, Limits: c.cfg.Limits,
 		FlushBytes: c.cfg.FlushBytes, FlushAge: c.cfg.FlushAge,
 		Rand: func(label string) func() uint64 {

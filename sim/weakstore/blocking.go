@@ -95,5 +95,8 @@ func (b Blocking) Owners(shards []store.ShardID) ([]store.Owner, error) {
 // Exclusive is that of the configuration.
 func (b Blocking) Exclusive() bool { return b.s.cfg.Exclusive }
 
+// Apart is that of the configuration.
+func (b Blocking) Apart() bool { return b.s.cfg.Apart }
+
 // Close keeps everything.
 func (b Blocking) Close() error { return nil }

@@ -23,6 +23,7 @@ import (
 // Config says how slow and how bad the store is. Probabilities are of one call.
 type Config struct {
 	Exclusive bool          // one process alone holds it
+	Apart     bool          // each shard has its appends to itself
 	Fast      time.Duration // shortest and
 	Slow      time.Duration // longest half of a call in good times
 

@@ -162,6 +162,9 @@ func (s *Store) openFiles(dir string, opts Options) error {
 // Exclusive is true: the lock file keeps other processes out.
 func (s *Store) Exclusive() bool { return true }
 
+// Apart is false: one commit, and one sync of the disk, serves all shards.
+func (s *Store) Apart() bool { return false }
+
 // Close settles the tables, drops what was trimmed and unlocks the folder.
 func (s *Store) Close() error {
 	if s.closed.Swap(true) {

@@ -221,6 +221,9 @@ func (s *Store) Owners(shards []store.ShardID) ([]store.Owner, error) {
 	return owners, nil
 }
 
+// Apart is false: one lock guards everything.
+func (s *Store) Apart() bool { return false }
+
 // Exclusive is false: any number of users may share the Store.
 func (s *Store) Exclusive() bool { return false }
 
