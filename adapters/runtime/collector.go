@@ -3,6 +3,7 @@ package runtime
 import (
 	goruntime "runtime"
 	"runtime/debug"
+	"runtime/metrics"
 )
 
 // Collector paces Go's garbage collector by a budget in bytes: a small heap is
@@ -35,10 +36,12 @@ func (c *Collector) watch() {
 	goruntime.SetFinalizer(m, again)
 }
 
+// pace reads what the last collection marked. The size of the heap would not do: right
+// after a collection it still counts what is yet to be swept, and every other collection came early.
 func (c *Collector) pace() {
-	var s goruntime.MemStats
-	goruntime.ReadMemStats(&s)
-	debug.SetGCPercent(growth(c.budget, s.HeapAlloc))
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	debug.SetGCPercent(growth(c.budget, live[0].Value.Uint64()))
 }
 
 // growth is the percentage by which a live heap may grow to reach the budget.
