@@ -12,8 +12,9 @@ import (
 )
 
 type commands struct {
-	Run    runCommand    `cmd:"" help:"Run seeds and check all promises; a failure prints the command that replays it."`
-	Replay replayCommand `cmd:"" help:"Run one seed again and tell what happens."`
+	Run     runCommand     `cmd:"" help:"Run seeds and check all promises; a failure prints the command that replays it."`
+	Mutants mutantsCommand `cmd:"" help:"Build small bugs into the product, one at a time, and show which checker finds each."`
+	Replay  replayCommand  `cmd:"" help:"Run one seed again and tell what happens."`
 }
 
 // gcPercent: a universe is small and short-lived, and most of what it makes is garbage at once.

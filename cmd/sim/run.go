@@ -18,13 +18,15 @@ type runCommand struct {
 	For   time.Duration `placeholder:"DURATION" help:"Begin no seed after this time. Default: no limit."`
 	Once  bool          `help:"Run each seed once; by default twice, and the hashes of all inputs and effects must agree."`
 	Calm  bool          `help:"Without faults."`
+	First bool          `help:"End at the first failure."`
+	JSON  string        `name:"json" placeholder:"FILE" help:"Write the summary to this file too."`
 }
 
 // totals is what many seeds add up to.
 type totals struct {
 	mu       sync.Mutex
 	seeds    int
-	failures []string
+	failures []failure
 	steps    uint64
 	virtual  time.Duration
 	slowest  time.Duration
@@ -33,6 +35,13 @@ type totals struct {
 	faults   map[string]int
 	calm     bool
 	hash     uint64 // of the last seed
+}
+
+// failure is a seed that broke a promise.
+type failure struct {
+	Seed    uint64
+	Promise string
+	Text    string
 }
 
 // Run is called by the command line.
@@ -50,7 +59,10 @@ func (c *runCommand) Run() error {
 	go t.progress(c.Seeds, begun, stop)
 	c.all(t, begun)
 	close(stop)
-	t.summary(time.Since(begun))
+	t.print(time.Since(begun))
+	if err := t.write(c.JSON, c.From, time.Since(begun)); err != nil {
+		return err
+	}
 	if c.Seeds == 1 {
 		fmt.Printf("seed %d: hash %016x\n", c.From, t.hash)
 	}
@@ -71,7 +83,7 @@ func (c *runCommand) all(t *totals, begun time.Time) {
 		})
 	}
 	for i := range c.Seeds {
-		if c.For > 0 && time.Since(begun) > c.For {
+		if c.For > 0 && time.Since(begun) > c.For || c.First && t.failed() {
 			break
 		}
 		next <- c.From + uint64(i)
@@ -84,18 +96,21 @@ func (c *runCommand) all(t *totals, begun time.Time) {
 func (c *runCommand) one(t *totals, seed uint64) {
 	begun := time.Now()
 	r := sim.Run(seed, sim.Options{Calm: c.Calm})
-	what := ""
-	if r.Breach != nil {
-		what = r.Breach.Error()
-	} else if !c.Once {
+	if r.Breach == nil && !c.Once {
 		if again := sim.Run(seed, sim.Options{Calm: c.Calm}); again.Hash != r.Hash {
-			what = fmt.Sprintf("not deterministic: hash %016x after %d steps, then %016x after %d", r.Hash, r.Steps, again.Hash, again.Steps)
+			r.Breach = &check.Breach{Promise: check.SameSeedSameHash, Text: fmt.Sprintf("hash %016x after %d steps, then %016x after %d", r.Hash, r.Steps, again.Hash, again.Steps)}
 		}
 	}
-	t.add(r, what, sim.Explain(r, sim.Options{Calm: c.Calm}), time.Since(begun))
+	t.add(r, sim.Explain(r, sim.Options{Calm: c.Calm}), time.Since(begun))
 }
 
-func (t *totals) add(r *sim.Report, what string, explained []string, took time.Duration) {
+func (t *totals) failed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.failures) > 0
+}
+
+func (t *totals) add(r *sim.Report, explained []string, took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.seeds++
@@ -115,8 +130,8 @@ func (t *totals) add(r *sim.Report, what string, explained []string, took time.D
 	} {
 		t.faults[name] += n
 	}
-	if what != "" {
-		t.failures = append(t.failures, what)
+	if r.Breach != nil {
+		t.failures = append(t.failures, failure{r.Seed, string(r.Breach.Promise), r.Breach.Error()})
 		calm := ""
 		if t.calm {
 			calm = " --calm"
@@ -124,6 +139,6 @@ func (t *totals) add(r *sim.Report, what string, explained []string, took time.D
 		for _, line := range explained {
 			fmt.Println("  |", line)
 		}
-		fmt.Printf("FAILED seed %d, hash %016x: %s\n  replay it: bin/sim replay --seed %d --verbose%s\n", r.Seed, r.Hash, what, r.Seed, calm)
+		fmt.Printf("FAILED seed %d, hash %016x: %s\n  replay it: bin/sim replay --seed %d --verbose%s\n", r.Seed, r.Hash, r.Breach, r.Seed, calm)
 	}
 }

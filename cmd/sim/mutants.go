@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"perdure/sim/mutants"
+)
+
+// mutantsCommand shows what the simulator finds: it builds each mutant, runs
+// seeds until one fails, and says which promise broke.
+type mutantsCommand struct {
+	Folder string        `default:"sim/mutants" placeholder:"DIR" help:"Where the mutants are. Default: ${default}."`
+	Only   string        `placeholder:"TEXT" help:"Only mutants whose name has this in it."`
+	Budget int           `default:"400" placeholder:"N" help:"Seeds that a mutant may survive. Default: ${default}."`
+	From   uint64        `default:"1" placeholder:"N" help:"The first seed. Default: ${default}."`
+	Jobs   int           `default:"2" placeholder:"N" help:"How many seeds to run at once. Default: ${default}."`
+	Each   time.Duration `default:"3m" placeholder:"DURATION" help:"A mutant that runs longer hangs. Default: ${default}."`
+}
+
+// verdict is what became of one mutant.
+type verdict struct {
+	seeds  int // that it took
+	killer string
+}
+
+// Bounds on the power of the simulator, below which the command fails.
+const (
+	killedLeast = 95 // percent
+	medianMost  = 50 // seeds
+)
+
+// Run is called by the command line.
+func (c *mutantsCommand) Run() error {
+	all, err := mutants.Load(c.Folder)
+	if err != nil {
+		return err
+	}
+	all = slices.DeleteFunc(all, func(m *mutants.Mutant) bool { return !strings.Contains(m.Name, c.Only) })
+	dir, err := os.MkdirTemp("", "mutants")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	fmt.Printf("%d mutants, up to %d seeds each, from %d\n", len(all), c.Budget, c.From)
+	var took []int
+	killers := map[string]int{}
+	for _, m := range all {
+		v, err := c.try(m, dir)
+		if err != nil {
+			return err
+		}
+		if v.killer == "" {
+			fmt.Printf("%-36s SURVIVED %d seeds: %s\n", m.Name, c.Budget, m.What)
+			continue
+		}
+		fmt.Printf("%-36s %4d  %s\n", m.Name, v.seeds, v.killer)
+		took = append(took, v.seeds)
+		killers[v.killer]++
+	}
+	return c.summary(len(all), took, killers)
+}
+
+// try builds a mutant and runs it.
+func (c *mutantsCommand) try(m *mutants.Mutant, dir string) (verdict, error) {
+	source, err := os.ReadFile(m.File)
+	if err != nil {
+		return verdict{}, fmt.Errorf("mutant %s: %w; run this in the root of the repository", m.Name, err)
+	}
+	mutated, err := m.Apply(string(source))
+	if err != nil {
+		return verdict{}, err
+	}
+	file, overlay, bin := filepath.Join(dir, "mutated.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "sim")
+	root, err := os.Getwd()
+	if err != nil {
+		return verdict{}, err
+	}
+	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(root, m.File): file}})
+	if err != nil {
+		return verdict{}, err
+	}
+	if err := errors.Join(os.WriteFile(file, []byte(mutated), 0o600), os.WriteFile(overlay, replace, 0o600)); err != nil {
+		return verdict{}, err
+	}
+	build := exec.Command("go", "build", "-overlay", overlay, "-o", bin, "./cmd/sim")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := build.CombinedOutput(); err != nil {
+		return verdict{}, fmt.Errorf("mutant %s does not build: %w\n%s", m.Name, err, said)
+	}
+	return c.hunt(bin, filepath.Join(dir, "totals.json"))
+}
+
+// hunt runs seeds with a mutant until one fails.
+func (c *mutantsCommand) hunt(bin, report string) (verdict, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), c.Each)
+	defer cancel()
+	_ = os.Remove(report)
+	run := exec.CommandContext(ctx, bin, "run", "--once", "--first", "--seeds", strconv.Itoa(c.Budget), "--from", strconv.FormatUint(c.From, 10), "--jobs", strconv.Itoa(c.Jobs), "--json", report)
+	said, err := run.CombinedOutput()
+	if ctx.Err() != nil {
+		return verdict{seeds: c.Budget, killer: fmt.Sprintf("hangs for %v", c.Each)}, nil
+	}
+	raw, missing := os.ReadFile(report)
+	if missing != nil { // it did not get so far
+		return verdict{}, fmt.Errorf("%w: %s", errors.Join(err, missing), said)
+	}
+	var t summary
+	if err := json.Unmarshal(raw, &t); err != nil {
+		return verdict{}, err
+	}
+	if len(t.Failures) == 0 {
+		return verdict{}, nil
+	}
+	first := slices.MinFunc(t.Failures, func(a, b failure) int { return int(int64(a.Seed - b.Seed)) })
+	return verdict{seeds: int(first.Seed-c.From) + 1, killer: first.Promise}, nil
+}
+
+func (c *mutantsCommand) summary(all int, took []int, killers map[string]int) error {
+	slices.Sort(took)
+	if len(took) == 0 {
+		return errors.New("no mutant was killed")
+	}
+	median, percent := took[len(took)/2], 100*len(took)/all
+	fmt.Printf("killed %d of %d (%d%%), median after %d seeds\n", len(took), all, percent, median)
+	for _, k := range sortedKeys(killers) {
+		fmt.Printf("  %4d %s\n", killers[k], k)
+	}
+	if percent < killedLeast || median > medianMost {
+		return fmt.Errorf("at least %d%% must be killed, the median after at most %d seeds: a survivor needs a checker", killedLeast, medianMost)
+	}
+	return nil
+}
