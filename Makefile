@@ -7,9 +7,10 @@ FROM     ?= 1
 FUZZTIME ?= 5s
 BENCH    ?= .
 PKG      ?= ./...
+ONLY     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check-go vet staticcheck house unit race fuzz bench sim e2e kill clean
+.PHONY: help build run test check-go vet staticcheck house unit race fuzz bench sim mutants e2e kill clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +51,9 @@ bench: check-go ## Run benchmarks; BENCH=Hop PKG=./adapters/runtime for one
 
 sim: build ## Simulate clusters under faults, each seed twice; SEEDS=2000 FROM=0 for many fresh ones
 	$(BIN)/sim run --seeds $(SEEDS) --from $(FROM)
+
+mutants: build ## Build small bugs into the simulator and show which checker finds each; ONLY=journal for some
+	$(BIN)/sim mutants --only '$(ONLY)'
 
 e2e: check-go ## Play programs of the Go SDK against the built server, also across a kill; a short form of kill
 	cd docs/quickstart && $(GO) vet .

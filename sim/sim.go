@@ -60,6 +60,7 @@ type simulation struct {
 	plan    Plan
 	u       *universe.Universe
 	ledger  *check.Ledger
+	queues  *check.Queues
 	store   *weakstore.Store
 	cluster *cluster.Cluster
 	world   *workload.World
@@ -72,6 +73,7 @@ type simulation struct {
 func newSimulation(seed uint64, o Options) *simulation {
 	s := &simulation{plan: Draw(seed, o.Calm), u: universe.New(seed, o.Trace), traced: o.Trace != nil}
 	s.ledger = check.NewLedger(s.u.Now, s.fail)
+	s.queues = check.NewQueues(s.fail)
 	s.store = weakstore.New(s.u, s.plan.Store, s)
 	s.ledger.Tables(s.store.Memory)
 	s.ledger.Retention = s.plan.World.Retention

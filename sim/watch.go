@@ -18,11 +18,11 @@ import (
 // What the store does goes to the ledger; what machines answer is held against it.
 
 // Appended tells the ledger of a record.
-func (s *simulation) Appended(shard store.ShardID, seq store.Seq, record []byte) {
+func (s *simulation) Appended(owner store.Fence, seq store.Seq, record []byte) {
 	if s.traced {
-		s.tell("  durable: record %d of shard %d", seq, shard)
+		s.tell("  durable: record %d of shard %d", seq, owner.Shard)
 	}
-	s.ledger.Appended(shard, seq, record)
+	s.ledger.Appended(owner, seq, record)
 }
 
 // Trimmed tells the ledger of a trim point.
@@ -30,6 +30,22 @@ func (s *simulation) Trimmed(shard store.ShardID, seq store.Seq) { s.ledger.Trim
 
 // Issued notes what is durable before a call.
 func (s *simulation) Issued(req proto.Message) any { return s.ledger.Before(req) }
+
+// Stepped tells the checkers that look at what passes between machines.
+func (s *simulation) Stepped(p *cluster.Process, at port.Address, _ port.Machine, in port.Input, out []port.Effect) {
+	switch at.Role {
+	case port.RoleQueues:
+		s.queues.Stepped(p.Boot(), at, in, out)
+	case port.RoleRegistry:
+		for _, e := range out {
+			if x, ok := e.(port.Publish); ok {
+				if b := s.ledger.Published(x.Snapshot); b != nil {
+					s.fail(b)
+				}
+			}
+		}
+	}
+}
 
 // Replied holds a reply against what is durable now.
 func (s *simulation) Replied(c *cluster.Call, r *port.Reply) {
@@ -77,7 +93,10 @@ func (s *simulation) current(c *cluster.Call, a *port.Answer, refusal *port.Refu
 			}
 		}
 	}
-	return check.Current(seen, c.Admit, res, refusal)
+	if b := check.Current(seen, c.Admit, res, refusal); b != nil {
+		return b
+	}
+	return s.ledger.Linear(seen, c.Admit, res, refusal)
 }
 
 // tokenOf is what the task token says that the request or the response carries.

@@ -29,6 +29,18 @@ const (
 	AnswersHonest        Promise = "P16 answers_honest"
 	ReadsAreCurrent      Promise = "P17 reads_are_current"
 	AnsweredByItsHolder  Promise = "P18 answered_by_its_holder"
+	OneOwnerCommits      Promise = "P20 one_owner_commits"
+	RetriesAsAsked       Promise = "P21 retries_as_asked"
+	ChainIDs             Promise = "P22 chain_ids"
+	ParentChildAgree     Promise = "P23 parent_child_agree"
+	Linearizable         Promise = "P24 linearizable"
+	BacklogDrains        Promise = "P25 backlog_drains"
+	QueueOrder           Promise = "P26 queue_order"
+	GivenOnce            Promise = "P27 given_once"
+	CallsAnswered        Promise = "P28 calls_answered"
+	NonsenseRefused      Promise = "P29 nonsense_refused"
+	MemoryBounded        Promise = "P30 memory_bounded"
+	PublishedIsDurable   Promise = "P31 published_is_durable"
 )
 
 // Breach is a broken promise.

@@ -204,12 +204,39 @@ func TestDueEqualsIndex(t *testing.T) {
 	f.terminate().broke(DueEqualsIndex, "must be woken")
 }
 
+func TestDueByRows(t *testing.T) {
+	const second = int64(time.Second)
+	activity := func(a *runpb.Activity) map[string][]byte {
+		b, _ := marshal(a)
+		return map[string][]byte{pendingKey('a', 5): b}
+	}
+	timer, _ := marshal(&runpb.Timer{FireTime: 7 * second})
+	for _, x := range []struct {
+		want int64
+		run  Run
+	}{
+		{0, Run{Row: &runpb.Run{}}},
+		{9, Run{Row: &runpb.Run{RetentionTime: 9 * second}, closed: true}},
+		{4, Run{Row: &runpb.Run{RunExpiry: 8 * second, FirstTaskTime: 4 * second}}},
+		{5, Run{Row: &runpb.Run{Task: &runpb.WorkflowTask{StartedId: 3, StartedTime: 3 * second, Timeout: 2 * second}}}},
+		{6, Run{Row: &runpb.Run{Task: &runpb.WorkflowTask{ScheduledTime: 3 * second, Sticky: true, StickyTimeout: 3 * second}}}},
+		{7, Run{Row: &runpb.Run{}, Pending: map[string][]byte{pendingKey('t', 5): timer}}},
+		{6, Run{Row: &runpb.Run{}, Pending: activity(&runpb.Activity{StartedTime: second, StartToClose: 9 * second, Heartbeat: 2 * second, HeartbeatTime: 4 * second})}},
+		{8, Run{Row: &runpb.Run{}, Pending: activity(&runpb.Activity{ScheduledTime: 8 * second, ScheduleToStart: 9 * second})}},
+		{3, Run{Row: &runpb.Run{}, Pending: activity(&runpb.Activity{ScheduledTime: 8 * second, FirstScheduledTime: second, ScheduleToClose: 2 * second})}},
+	} {
+		if got := x.run.dueByRows(); got != x.want*second {
+			t.Errorf("due at %v, want %d s: %v", time.Duration(got), x.want, x.run.Row)
+		}
+	}
+}
+
 func TestNoSilentStall(t *testing.T) {
 	f := newForge(t).start().clean()
 	if b := f.ledger.Stalled(begun.Add(taskSlack)); b != nil {
 		t.Error(b)
 	}
-	broke(t, f.ledger.Stalled(begun.Add(taskSlack+1)), NoSilentStall, "waits since")
+	broke(t, f.ledger.Stalled(begun.Add(taskSlack+1)), BacklogDrains, "waits since")
 	f.terminate()
 	if b := f.ledger.Stalled(begun.Add(time.Hour)); b != nil {
 		t.Error(b)

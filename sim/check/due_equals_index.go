@@ -57,7 +57,65 @@ func dueEqualsIndex(r *Run, at time.Time) *Breach {
 	for _, n := range slices.Sorted(maps.Keys(want)) {
 		return bad("no row for %s, which waits", n)
 	}
-	return deadlineFits(r, loaded.Deadline(), loaded.Owes(), deadlines, at)
+	if b := deadlineFits(r, loaded.Deadline(), loaded.Owes(), deadlines, at); b != nil {
+		return b
+	}
+	if due := r.dueByRows(); due != 0 && r.Row.DeadlineRow > due {
+		return bad("the deadline row is at %v, something is due at %v", time.Unix(0, r.Row.DeadlineRow).UTC(), time.Unix(0, due).UTC())
+	}
+	return nil
+}
+
+// dueByRows is when the next thing is due, told from the meaning of the rows alone;
+// messages apart. 0: nothing is.
+func (r *Run) dueByRows() (due int64) {
+	consider := func(at, more int64) {
+		if at != 0 && (due == 0 || at+more < due) {
+			due = at + more
+		}
+	}
+	s := r.Row
+	if r.closed {
+		return s.RetentionTime
+	}
+	consider(s.RunExpiry, 0)
+	consider(s.FirstTaskTime, 0)
+	switch t := s.Task; {
+	case t.GetStartedId() != 0:
+		consider(t.StartedTime, t.Timeout)
+	case t.GetSticky() && t.StickyTimeout > 0:
+		consider(t.ScheduledTime, t.StickyTimeout)
+	}
+	for _, row := range r.pendingRows() {
+		t, a := &runpb.Timer{}, &runpb.Activity{}
+		switch {
+		case row.Key[0] == 't' && proto.Unmarshal(row.Value, t) == nil:
+			consider(t.FireTime, 0)
+		case row.Key[0] == 'a' && proto.Unmarshal(row.Value, a) == nil:
+			considerActivity(a, consider)
+		}
+	}
+	return due
+}
+
+func considerActivity(a *runpb.Activity, consider func(at, more int64)) {
+	if a.ScheduleToClose > 0 {
+		consider(a.FirstScheduledTime, a.ScheduleToClose)
+	}
+	switch {
+	case a.StartedTime != 0 && a.StartToClose > 0:
+		consider(a.StartedTime, a.StartToClose)
+		if a.Heartbeat > 0 {
+			consider(max(a.StartedTime, a.HeartbeatTime), a.Heartbeat)
+		}
+	case a.StartedTime == 0:
+		if !a.Dispatched {
+			consider(a.ScheduledTime, 0)
+		}
+		if a.ScheduleToStart > 0 {
+			consider(a.ScheduledTime, a.ScheduleToStart)
+		}
+	}
 }
 
 func deadlineFits(r *Run, true_ int64, owes bool, rows int, at time.Time) *Breach {

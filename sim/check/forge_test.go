@@ -110,7 +110,7 @@ func (f *forge) record(c *run.Changes) {
 
 func (f *forge) append(r journal.Record) {
 	f.seq++
-	f.ledger.Appended(1, f.seq, journal.EncodeRecord(r))
+	f.ledger.Appended(store.Fence{Shard: 1, Epoch: 1, Nonce: 1}, f.seq, journal.EncodeRecord(r))
 }
 
 func row(t store.Table, partition, key string, value []byte) store.Row {

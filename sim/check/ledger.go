@@ -2,6 +2,7 @@ package check
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	historypb "go.temporal.io/api/history/v1"
@@ -31,10 +32,17 @@ type Ledger struct {
 	trimmed map[store.ShardID]store.Seq
 	tails   map[store.ShardID][]tailRecord
 	tables  tables
+	owners  map[store.ShardID]store.Fence
+	open    map[string]*Run      // of each workflow the run that began last
+	times   map[string]*timeline // of each workflow id
 	touched []*Run
+	begun   []*Run // by the record that is being read
+	ended   []*Run // the same
+	quits   []quit // the same
 	pays    payloads
 
 	repeated []repeatedSignal
+	given    map[given]string // who got each attempt of an activity
 	Marks    Marks
 	settled  time.Time // shard time from which timers must be punctual; zero: not yet
 }
@@ -70,6 +78,7 @@ type Run struct {
 func NewLedger(now func() time.Duration, fail func(*Breach)) *Ledger {
 	return &Ledger{
 		Fail: fail, now: now, runs: map[string]*Run{}, parts: map[store.Partition]map[string]image{},
+		owners: map[store.ShardID]store.Fence{}, open: map[string]*Run{}, times: map[string]*timeline{}, given: map[given]string{},
 		last: map[store.ShardID]store.Seq{}, trimmed: map[store.ShardID]store.Seq{}, tails: map[store.ShardID][]tailRecord{}, pays: newPayloads(),
 	}
 }
@@ -81,7 +90,12 @@ func (l *Ledger) Run(id string) *Run { return l.runs[id] }
 func (r *Run) Closed() bool { return r.closed }
 
 // Appended takes a record that just became durable.
-func (l *Ledger) Appended(id store.ShardID, seq store.Seq, record []byte) {
+func (l *Ledger) Appended(owner store.Fence, seq store.Seq, record []byte) {
+	id := owner.Shard
+	if b := l.committed(owner); b != nil {
+		l.Fail(b)
+		return
+	}
 	if seq != l.last[id]+1 {
 		l.Fail(breach(TrimOnlyFlushed, "", "record %d of shard %d follows record %d", seq, id, l.last[id]))
 		return
@@ -139,14 +153,7 @@ func (l *Ledger) put(id store.ShardID, seq store.Seq, row *store.Row, at time.Ti
 		l.putExecution(k.Key, value, at)
 	case store.Pending:
 		r := l.run(k.Partition)
-		if value == nil {
-			delete(r.Pending, k.Key)
-		} else {
-			r.Pending[k.Key] = value
-			if k.Key[0] == 'a' {
-				r.noteActivity(value)
-			}
-		}
+		l.putPending(r, k.Key, before, value)
 		l.touch(r)
 	case store.History:
 		if value != nil {
@@ -157,6 +164,23 @@ func (l *Ledger) put(id store.ShardID, seq store.Seq, row *store.Row, at time.Ti
 			return
 		}
 		l.putDue(k.Key, before, value)
+	}
+}
+
+func (l *Ledger) putPending(r *Run, key string, before, value []byte) {
+	if value == nil {
+		delete(r.Pending, key)
+		if key[0] == pendingClose && before != nil {
+			l.quits = append(l.quits, quit{r, before})
+		}
+		return
+	}
+	r.Pending[key] = value
+	if key[0] == 'a' {
+		r.noteActivity(value)
+		if b := r.retriesAsAsked(before, value); b != nil {
+			l.Fail(b)
+		}
 	}
 }
 
@@ -246,9 +270,13 @@ func (l *Ledger) putDue(key string, before, value []byte) {
 func (l *Ledger) eventRecorded(r *Run, e *historypb.HistoryEvent) {
 	if a := e.GetWorkflowExecutionStartedEventAttributes(); a != nil {
 		r.workflow = a.WorkflowId
+		l.begun = append(l.begun, r)
+	}
+	if closes(e.EventType) {
+		l.ended = append(l.ended, r)
 	}
 	for _, b := range []*Breach{
-		r.order.check(r, e), timerNeverEarly(r, e), l.timerPunctual(r, e), l.recorded(r, e),
+		r.order.check(r, e), timerNeverEarly(r, e), l.timerPunctual(r, e), l.recorded(r, e), l.agrees(r, e),
 	} {
 		if b != nil {
 			l.Fail(b)
@@ -274,6 +302,44 @@ func (l *Ledger) settle(at time.Time) {
 	}
 	l.touched = l.touched[:0]
 	l.judgeRepeated()
+	l.judgeChains()
+}
+
+// judgeChains looks at the runs that a record began and ended.
+func (l *Ledger) judgeChains() {
+	for _, r := range l.ended {
+		l.failIf(l.followed(r))
+		l.failIf(l.leaves(r))
+		if !slices.Contains(l.begun, r) {
+			l.closesAlone(r)
+		}
+	}
+	for _, r := range l.begun {
+		l.passes(r, true, false)
+		if r.Row != nil {
+			l.failIf(l.chained(r))
+		}
+		if slices.Contains(l.ended, r) {
+			l.closesAlone(r)
+		}
+	}
+	for _, q := range l.quits {
+		l.failIf(l.quit(q.run, q.policy))
+	}
+	l.begun, l.ended, l.quits = l.begun[:0], l.ended[:0], l.quits[:0]
+}
+
+// closesAlone notes a close that no other run follows at once.
+func (l *Ledger) closesAlone(r *Run) {
+	if r.Row.GetNewRunId() == "" {
+		l.passes(r, false, false)
+	}
+}
+
+func (l *Ledger) failIf(b *Breach) {
+	if b != nil {
+		l.Fail(b)
+	}
 }
 
 // loaded is the run as a shard would load it.

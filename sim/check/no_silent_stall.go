@@ -1,30 +1,18 @@
 package check
 
 import (
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
-
-	"google.golang.org/protobuf/proto"
-
-	"perdure/core/port"
-	"perdure/core/run/runpb"
 )
 
 // P8 no_silent_stall: once the faults are over, whatever is due happens soon:
-// deadlines are met, tasks that wait are taken by the workers that poll, and
-// every run that should close closes within a bound.
+// deadlines are met, and every run that should close closes within a bound.
+// (That tasks are taken is P25's.)
 
-const (
-	// dueSlack: an alarm may be late by a minute after a jump of the clock.
-	dueSlack = 75 * time.Second
-	// taskSlack is what a task of the time of faults may wait for a worker, and
-	// settledSlack one that was made later: workers poll without pause.
-	taskSlack    = 2 * time.Minute
-	settledSlack = 15 * time.Second
-)
+// dueSlack: an alarm may be late by a minute after a jump of the clock.
+const dueSlack = 75 * time.Second
 
 // Stalled looks at what should have happened by now, in shard time.
 func (l *Ledger) Stalled(now time.Time) *Breach {
@@ -53,44 +41,6 @@ func stalledRun(r *Run, now time.Time) *Breach {
 		return breach(NoSilentStall, r.Key.RunID, "the run had to be woken at %v, it is %v", time.Unix(0, at).UTC(), now)
 	}
 	return nil
-}
-
-// stalledTask looks at tasks that wait in their queues.
-func (l *Ledger) stalledTask(r *Run, now time.Time) *Breach {
-	if r.closed {
-		return nil
-	}
-	for _, key := range slices.Sorted(maps.Keys(r.Due)) {
-		t := r.Due[key]
-		since := r.waitsSince(&t)
-		if since.IsZero() {
-			continue
-		}
-		slack := taskSlack
-		if !l.settled.IsZero() && since.After(l.settled) {
-			slack = settledSlack
-		}
-		if now.Sub(since) > slack {
-			return breach(NoSilentStall, r.Key.RunID, "%s waits since %v, it is %v", taskName(t.Kind, t.ID, t.Attempt, t.Stamp, t.Queue.Name), since, now)
-		}
-	}
-	return nil
-}
-
-// waitsSince is when a task was made; zero if it is none, or was given back by a worker that went away.
-func (r *Run) waitsSince(t *port.Task) time.Time {
-	switch t.Kind {
-	case port.WorkflowTask:
-		if task := r.Row.GetTask(); task != nil && task.StartedId == 0 {
-			return time.Unix(0, task.ScheduledTime).UTC()
-		}
-	case port.ActivityTask:
-		a := &runpb.Activity{}
-		if proto.Unmarshal(r.Pending["a"+string(binary.BigEndian.AppendUint64(nil, uint64(t.ID)))], a) == nil && a.ScheduledTime != 0 {
-			return time.Unix(0, a.ScheduledTime).UTC()
-		}
-	}
-	return time.Time{}
 }
 
 // Open counts the runs that have not closed.

@@ -14,13 +14,15 @@ import (
 
 // Seen is what was durable of a call's run when the call was issued.
 type Seen struct {
-	run    *Run
-	events int64
+	run      *Run
+	events   int64
+	workflow string // of a call that names no run
+	at       int    // in the timeline of that workflow
 }
 
 // Before notes what is durable now of the run that a request names.
 func (l *Ledger) Before(req proto.Message) Seen {
-	id := ""
+	workflow, id := workflowIn(req), ""
 	switch q := req.(type) {
 	case *workflowservice.DescribeWorkflowExecutionRequest:
 		id = q.GetExecution().GetRunId()
@@ -33,9 +35,9 @@ func (l *Ledger) Before(req proto.Message) Seen {
 	}
 	r := l.runs[id]
 	if r == nil || r.Row == nil || r.Gone {
-		return Seen{}
+		return Seen{workflow: workflow, at: l.since(workflow)}
 	}
-	return Seen{r, r.fold.last}
+	return Seen{run: r, events: r.fold.last}
 }
 
 // Current holds an answer to what was durable before.

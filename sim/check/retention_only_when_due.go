@@ -33,6 +33,9 @@ func (l *Ledger) removed(r *Run, at time.Time) {
 		return
 	}
 	r.Gone = true
+	if l.open[workflowOf(r)] == r {
+		l.passes(r, false, true)
+	}
 	l.Marks.Retired++
 	if !r.order.closed {
 		l.Fail(breach(RetentionOnlyWhenDue, r.Key.RunID, "an open run was removed"))

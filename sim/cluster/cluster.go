@@ -43,6 +43,8 @@ type Watch interface {
 	// Issued is told of each call as the client makes it; what it returns is kept as the call's Note.
 	Issued(req proto.Message) any
 	Replied(c *Call, r *port.Reply)
+	// Stepped is told of each step: the machine, what it was stepped with, and what it wants done.
+	Stepped(p *Process, at port.Address, m port.Machine, in port.Input, out []port.Effect)
 }
 
 // Counts counts faults for the summary.

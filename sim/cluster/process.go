@@ -41,6 +41,9 @@ type box struct {
 	alarm   alarm
 }
 
+// Boot tells the lives of a node apart.
+func (p *Process) Boot() uint64 { return p.boot }
+
 // Up says that the process lives.
 func (p *Process) Up() bool { return p.up }
 
@@ -96,6 +99,7 @@ func (p *Process) step(b *box, in port.Input) {
 	}
 	c.markInput(in)
 	b.machine.Step(p.clock(), in, &b.out)
+	c.watch.Stepped(p, b.addr, b.machine, in, b.out.List)
 	for _, e := range b.out.List {
 		c.markEffect(e)
 		c.digest.effect(e)

@@ -43,7 +43,7 @@ func (s *Store) appendOne(a store.Append) store.Outcome {
 		return outcome
 	}
 	if a.Record != nil {
-		s.watch.Appended(a.Fence.Shard, a.Seq, a.Record)
+		s.watch.Appended(a.Fence, a.Seq, a.Record)
 	}
 	s.watch.Trimmed(a.Fence.Shard, a.Trim)
 	return outcome

@@ -37,7 +37,7 @@ type Config struct {
 // Watch is told what takes effect.
 type Watch interface {
 	// Appended: the record is in the journal for good.
-	Appended(shard store.ShardID, seq store.Seq, record []byte)
+	Appended(owner store.Fence, seq store.Seq, record []byte)
 	// Trimmed: the journal was told that its records up to seq are in the tables.
 	Trimmed(shard store.ShardID, seq store.Seq)
 }

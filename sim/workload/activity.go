@@ -14,9 +14,10 @@ import (
 
 // attempt is one attempt of an activity at a worker.
 type attempt struct {
-	x    *worker
-	task *workflowservice.PollActivityTaskQueueResponse
-	plan program.Activity
+	x     *worker
+	task  *workflowservice.PollActivityTaskQueueResponse
+	plan  program.Activity
+	ended bool
 }
 
 func (x *worker) activityGiven(t *workflowservice.PollActivityTaskQueueResponse) {
@@ -28,6 +29,10 @@ func (x *worker) activityGiven(t *workflowservice.PollActivityTaskQueueResponse)
 	a := &attempt{x: x, task: t}
 	if !program.Value(t.Input, &a.plan) {
 		w.Fail(badTask("activity %s of %s came without its input", t.ActivityId, t.WorkflowExecution))
+		return
+	}
+	if b := w.Ledger.Given(t.WorkflowExecution.RunId, t.ActivityId, t.CurrentAttemptScheduledTime.AsTime().UnixNano(), t.Attempt, x.name); b != nil {
+		w.Fail(b)
 		return
 	}
 	switch {
@@ -45,34 +50,48 @@ func (x *worker) activityGiven(t *workflowservice.PollActivityTaskQueueResponse)
 	x.world.U.After(end, x.alive(func() { x.later(20*time.Millisecond, a.end) }))
 }
 
-// beat sends heartbeats until the activity should be done; a cancel request ends it.
+// beat sends heartbeats, well before each is due, until the activity is done; a cancel request ends it.
 func (a *attempt) beat() {
-	a.x.call(&workflowservice.RecordActivityTaskHeartbeatRequest{
-		Namespace: a.x.world.cfg.Namespace, TaskToken: a.task.TaskToken, Identity: a.x.name, Details: program.Payloads(int(a.task.Attempt)),
-	}, callTimeout, a.x.ifAlive(func(r cluster.Result) {
-		if m, ok := r.Message.(*workflowservice.RecordActivityTaskHeartbeatResponse); ok && m.CancelRequested {
+	if a.ended {
+		return
+	}
+	a.x.call(a.heartbeat(), callTimeout, a.x.ifAlive(func(r cluster.Result) {
+		if m, ok := r.Message.(interface{ GetCancelRequested() bool }); ok && m.GetCancelRequested() {
 			a.cancel()
 		}
 	}))
+	every := a.task.HeartbeatTimeout.AsDuration()
+	a.x.world.U.After(a.x.rand.Between(every/5, every*4/5), a.x.alive(a.beat))
+}
+
+func (a *attempt) heartbeat() proto.Message {
+	ns, details := a.x.world.cfg.Namespace, program.Payloads(int(a.task.Attempt))
+	if a.plan.ByID {
+		return &workflowservice.RecordActivityTaskHeartbeatByIdRequest{
+			Namespace: ns, WorkflowId: a.task.WorkflowExecution.WorkflowId, RunId: a.task.WorkflowExecution.RunId, ActivityId: a.task.ActivityId, Identity: a.x.name, Details: details}
+	}
+	return &workflowservice.RecordActivityTaskHeartbeatRequest{Namespace: ns, TaskToken: a.task.TaskToken, Identity: a.x.name, Details: details}
 }
 
 func (a *attempt) cancel() {
-	a.x.call(&workflowservice.RespondActivityTaskCanceledRequest{
-		Namespace: a.x.world.cfg.Namespace, TaskToken: a.task.TaskToken, Identity: a.x.name, Details: program.Payloads(a.plan.ID + "/canceled"),
-	}, callTimeout, func(cluster.Result) {})
+	a.ended = true
+	ns, details := a.x.world.cfg.Namespace, program.Payloads(a.plan.ID+"/canceled")
+	var req proto.Message = &workflowservice.RespondActivityTaskCanceledRequest{Namespace: ns, TaskToken: a.task.TaskToken, Identity: a.x.name, Details: details}
+	if a.plan.ByID {
+		req = &workflowservice.RespondActivityTaskCanceledByIdRequest{
+			Namespace: ns, WorkflowId: a.task.WorkflowExecution.WorkflowId, RunId: a.task.WorkflowExecution.RunId, ActivityId: a.task.ActivityId, Identity: a.x.name, Details: details}
+	}
+	a.x.call(req, callTimeout, func(cluster.Result) {})
 }
 
 // end answers as the plan says.
 func (a *attempt) end() {
+	a.ended = true
 	x, w := a.x, a.x.world
 	token, _ := x.forged(a.task.TaskToken)
 	var req proto.Message
 	if int(a.task.Attempt) <= a.plan.Hangs+a.plan.Fails {
-		req = &workflowservice.RespondActivityTaskFailedRequest{
-			Namespace: w.cfg.Namespace, TaskToken: token, Identity: x.name,
-			Failure: &failurepb.Failure{Message: fmt.Sprintf("%s, attempt %d", a.plan.ID, a.task.Attempt), FailureInfo: &failurepb.Failure_ApplicationFailureInfo{
-				ApplicationFailureInfo: &failurepb.ApplicationFailureInfo{Type: "drawn", NonRetryable: a.plan.Final}}},
-		}
+		req = a.failure(token)
 	} else {
 		req = a.completion(token)
 	}
@@ -80,6 +99,18 @@ func (a *attempt) end() {
 		x.later(50*time.Millisecond, func() { x.call(proto.Clone(req), callTimeout, func(cluster.Result) {}) })
 	}
 	x.send(req, token)
+}
+
+func (a *attempt) failure(token []byte) proto.Message {
+	f := &failurepb.Failure{Message: fmt.Sprintf("%s, attempt %d", a.plan.ID, a.task.Attempt), FailureInfo: &failurepb.Failure_ApplicationFailureInfo{
+		ApplicationFailureInfo: &failurepb.ApplicationFailureInfo{Type: "drawn", NonRetryable: a.plan.Final}}}
+	ns, details := a.x.world.cfg.Namespace, program.Payloads("last")
+	if a.plan.ByID {
+		return &workflowservice.RespondActivityTaskFailedByIdRequest{
+			Namespace: ns, WorkflowId: a.task.WorkflowExecution.WorkflowId, RunId: a.task.WorkflowExecution.RunId, ActivityId: a.task.ActivityId,
+			Identity: a.x.name, Failure: f, LastHeartbeatDetails: details}
+	}
+	return &workflowservice.RespondActivityTaskFailedRequest{Namespace: ns, TaskToken: token, Identity: a.x.name, Failure: f, LastHeartbeatDetails: details}
 }
 
 // completion has a result of its own for each attempt, as a token may be used twice.

@@ -67,6 +67,8 @@ func (c *client) act() {
 		c.terminate()
 	case x < 0.85:
 		c.namespace()
+	case x < 0.87:
+		c.odd()
 	case x < 0.92:
 		c.follow()
 	default:

@@ -147,6 +147,7 @@ func (x *worker) forged(own []byte) ([]byte, bool) {
 	bent := append([]byte(nil), own...)
 	if len(bent) > 0 {
 		bent[x.rand.IntN(len(bent))] ^= byte(1 + x.rand.IntN(255))
+		x.world.bent[string(bent)] = true
 	}
 	return bent, true
 }

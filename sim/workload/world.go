@@ -50,7 +50,9 @@ type World struct {
 	cfg     Config
 	rand    *universe.Rand
 	healed  bool
+	settled bool // all is well and stays so
 	stopped bool
+	bent    map[string]bool // tokens that no server made
 	workers []*worker
 	clients []*client
 	Counts  Counts
@@ -63,7 +65,7 @@ type Counts struct {
 
 // New makes a world in which nothing has begun.
 func New(u *universe.Universe, cfg Config, l *check.Ledger, fail func(*check.Breach), target func(*universe.Rand) *cluster.Process) *World {
-	return &World{U: u, Ledger: l, Fail: fail, Target: target, cfg: cfg, rand: u.Rand("world")}
+	return &World{U: u, Ledger: l, Fail: fail, Target: target, cfg: cfg, rand: u.Rand("world"), bent: map[string]bool{}}
 }
 
 // Begin makes the namespace and, when it is there, lets everybody begin.
@@ -96,7 +98,7 @@ func (w *World) Heal() { w.healed = true }
 
 // More gives every client some more to do, at a leisurely pace.
 func (w *World) More(starts int, pace time.Duration) {
-	w.cfg.Pace = pace
+	w.cfg.Pace, w.settled = pace, true
 	for _, c := range w.clients {
 		c.left, c.done = starts, false
 		c.next()
@@ -153,12 +155,36 @@ func (a *actor) call(req proto.Message, timeout time.Duration, done func(cluster
 		w.U.After(a.rand.Spread(time.Millisecond, time.Second), func() { done(cluster.Result{Lost: true}) })
 		return nil
 	}
+	begun := w.settled
 	return p.Call(req, timeout, a.info, func(r cluster.Result) {
 		if r.Lost {
 			w.Counts.Lost++
 		}
+		w.check(req, r, begun)
 		done(r)
 	})
+}
+
+// check holds an answer to what every call is promised. settled: it was begun when all was well.
+func (w *World) check(req proto.Message, r cluster.Result, settled bool) {
+	name := req.ProtoReflect().Descriptor().Name()
+	if settled && !w.stopped && r.Lost && !waits(req) {
+		w.Fail(&check.Breach{Promise: check.CallsAnswered, Text: fmt.Sprintf("%s had no answer for %v, and nothing was wrong", name, callTimeout)})
+	}
+	if q, ok := req.(interface{ GetTaskToken() []byte }); ok && r.OK() && w.bent[string(q.GetTaskToken())] {
+		w.Fail(&check.Breach{Promise: check.NonsenseRefused, Text: fmt.Sprintf("%s was accepted with a token that no server made", name)})
+	}
+}
+
+// waits: calls that may end without an answer.
+func waits(req proto.Message) bool {
+	switch q := req.(type) {
+	case *workflowservice.PollWorkflowTaskQueueRequest, *workflowservice.PollActivityTaskQueueRequest, *workflowservice.QueryWorkflowRequest:
+		return true
+	case *workflowservice.GetWorkflowExecutionHistoryRequest:
+		return q.WaitNewEvent
+	}
+	return false
 }
 
 // retry sends a request until there is an answer that a repetition would not change.

@@ -1,0 +1,92 @@
+package check
+
+import (
+	"testing"
+	"time"
+
+	"perdure/core/port"
+	"perdure/core/registry/registrypb"
+	"perdure/core/store"
+)
+
+func TestQueueOrder(t *testing.T) {
+	self, shard := port.Address{Node: 1, Role: port.RoleQueues}, port.ShardAddress(1, 1)
+	queue := port.QueueKey{Name: "queue", Type: port.WorkflowQueue}
+	task := func(key string) port.Task {
+		return port.Task{Shard: shard, Queue: queue, Kind: port.WorkflowTask, Key: key}
+	}
+	takes := func(key string) []port.Effect {
+		return []port.Effect{port.Send{To: shard, In: port.Taken{Task: task(key)}}}
+	}
+	list := port.Backlog{Shard: shard, Queue: queue, Tasks: []port.Task{task("b"), task("d")}}
+	for _, x := range []struct {
+		name  string
+		wrong bool
+		steps func(q *Queues)
+	}{
+		{"oldest first", false, func(q *Queues) {
+			q.Stepped(1, self, list, takes("b"))
+			q.Stepped(1, self, port.Alarmed{}, takes("d"))
+		}},
+		{"newest first", true, func(q *Queues) { q.Stepped(1, self, list, takes("d")) }},
+		{"an offered one overtakes", false, func(q *Queues) {
+			q.Stepped(1, self, list, nil)
+			q.Stepped(1, self, port.Offer{Task: task("c")}, takes("c"))
+		}},
+		{"an offered one is kept and overtakes", true, func(q *Queues) {
+			q.Stepped(1, self, list, nil)
+			q.Stepped(1, self, port.Offer{Task: task("c")}, nil)
+			q.Stepped(1, self, port.Alarmed{}, takes("c"))
+		}},
+		{"the older one was withdrawn", false, func(q *Queues) {
+			q.Stepped(1, self, list, nil)
+			q.Stepped(1, self, port.Withdrawn{Task: task("b")}, nil)
+			q.Stepped(1, self, port.Alarmed{}, takes("d"))
+		}},
+		{"after a new subscription", false, func(q *Queues) {
+			q.Stepped(1, self, list, []port.Effect{port.Send{To: shard, In: port.Subscribe{From: self, Queue: queue}}})
+			q.Stepped(1, self, port.Alarmed{}, takes("d"))
+		}},
+		{"after asking for the rest", false, func(q *Queues) {
+			q.Stepped(1, self, list, []port.Effect{port.Send{To: shard, In: port.Pull{From: self, Queue: queue, After: "a"}}})
+			q.Stepped(1, self, port.Alarmed{}, takes("d"))
+		}},
+		{"another life", false, func(q *Queues) {
+			q.Stepped(1, self, list, nil)
+			q.Stepped(2, self, port.Alarmed{}, takes("d"))
+		}},
+	} {
+		var found *Breach
+		x.steps(NewQueues(func(b *Breach) { found = b }))
+		if x.wrong {
+			broke(t, found, QueueOrder, "before an older one")
+		} else if found != nil {
+			t.Errorf("%s: %v", x.name, found)
+		}
+	}
+}
+
+func TestGivenOnce(t *testing.T) {
+	l := newForge(t).ledger
+	for _, attempt := range []int32{1, 2} {
+		if b := l.Given(forgedRun, "a1", 5, attempt, "one"); b != nil {
+			t.Error(b)
+		}
+	}
+	broke(t, l.Given(forgedRun, "a1", 5, 2, "two"), GivenOnce, "after one had")
+}
+
+func TestPublishedIsDurable(t *testing.T) {
+	l := newForge(t).ledger
+	snapshot := func(description string) *port.Snapshot {
+		n := &port.Namespace{ID: "id", Name: "name", Description: description, Retention: time.Hour}
+		return &port.Snapshot{ByID: map[string]*port.Namespace{"id": n}}
+	}
+	broke(t, l.Published(snapshot("first")), PublishedIsDurable, "not durable")
+	row, _ := marshal(&registrypb.Namespace{Id: "id", Name: "name", Description: "first", Retention: int64(time.Hour)})
+	l.part(store.Partition{Table: store.Metadata, Partition: "registry"})["namespace/id"] = image{value: row}
+	if b := l.Published(snapshot("first")); b != nil {
+		t.Error(b)
+	}
+	broke(t, l.Published(snapshot("second")), PublishedIsDurable, "second")
+}
