@@ -25,7 +25,7 @@ run: build ## Build and run a server on 127.0.0.1:7233 with its data in perdure-
 test: build vet staticcheck unit race fuzz sim e2e ## Check everything, as CI does
 
 vet: check-go ## Look for mistakes with go vet
-	$(GO) vet ./...
+	$(GO) vet -pgo=off ./...
 
 staticcheck: check-go ## Look for mistakes with staticcheck
 	$(GO) tool staticcheck ./...
@@ -34,10 +34,10 @@ house: check-go ## Check the rules of the house (purity of core, imports, order 
 	$(GO) test -count=1 ./house
 
 unit: check-go ## Run all tests; PKG=./core/run for one package
-	$(GO) test $(PKG)
+	$(GO) test -pgo=off $(PKG)
 
 race: check-go ## Run the tests of the adapters and commands under the race detector
-	$(GO) test -race ./adapters/... ./cmd/...
+	$(GO) test -race -pgo=off ./adapters/... ./cmd/...
 
 fuzz: check-go ## Run every fuzz target for FUZZTIME=5s each; PKG=./core/token for one package
 	@$(GO) test -list '^Fuzz' $(PKG) | awk '/^Fuzz/ { names = names " " $$1 } /^ok/ { n = split(names, a, " "); for (i = 1; i <= n; i++) print $$2, a[i]; names = "" }' | \
