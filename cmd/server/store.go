@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"perdure/adapters/config"
+	"perdure/adapters/store/postgres"
 	"perdure/adapters/store/schema"
 	"perdure/adapters/store/sqlite"
 	"perdure/adapters/store/target"
@@ -22,7 +23,14 @@ type database struct {
 	schema func(at *target.Target) (schema.Schema, error)
 }
 
-var databases = map[string]database{}
+var databases = map[string]database{
+	"postgres": {
+		open: func(at *target.Target, log *slog.Logger) (store.Store, error) {
+			return postgres.Open(at, postgres.Options{Logger: log})
+		},
+		schema: postgres.OpenSchema,
+	},
+}
 
 // openStore opens what --store names, by default SQLite in the data folder.
 func openStore(s *config.Settings, log *slog.Logger) (store.Store, error) {

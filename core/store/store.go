@@ -166,7 +166,7 @@ type Entry struct {
 type Append struct {
 	Fence  Fence
 	Seq    Seq // must be the last one + 1 (ignored if Record is nil)
-	Trim   Seq // records up to here were flushed; a store drops them when it likes, so Open may still show some
+	Trim   Seq // records up to here were flushed; a store drops them when it likes, but what one Trim covered as a whole: Open shows all of it or nothing
 	Record []byte
 }
 
@@ -188,7 +188,8 @@ func (o Outcome) String() string { return [...]string{"unknown", "done", "fenced
 // Flush writes rows of acknowledged records to their tables. Number grows from 1
 // with each new flush of an owner; a repeat carries the same number and the same
 // rows, and a new number is used only after the one before was acknowledged. The
-// versions of an owner's flushes of one row never go back.
+// versions of an owner's flushes of one row never go back. Partitions are deleted
+// before rows are put, in a repeat and in one that comes late too.
 type Flush struct {
 	Fence   Fence
 	Number  uint64

@@ -71,6 +71,21 @@ var journalStories = []story{
 		_, opened := d.open(1, 0)
 		d.bodies(opened, "c")
 	}},
+	{"what_one_trim_covered_is_shown_whole_or_not_at_all", func(d *drive) {
+		o := d.own(1)
+		for i := range 6 {
+			o.append(fmt.Sprint(i + 1))
+		}
+		for _, upTo := range []store.Seq{2, 5} {
+			o.trim(upTo)
+			d.crash()
+			next, opened := d.open(1, 0)
+			if first := 7 - len(opened.Records); first != 1 && first != 3 && (first != 6 || upTo < 5) {
+				d.t.Fatalf("after trims up to %d Open begins with record %d", upTo, first)
+			}
+			o = next
+		}
+	}},
 	{"trim_of_everything_keeps_last", func(d *drive) {
 		o := d.own(1)
 		o.append("a")

@@ -53,7 +53,6 @@ func keepsEverything(d *drive, end func()) {
 	o.flush(o.put(at("p", "k"), 1, "v"), o.put(at("p", "gone"), 1, "v"))
 	end()
 	d.has(at("p", "k"), "v")
-	o.number = 0 // nothing is under way any more, numbers may start again
 	o.flush(o.remove(at("p", "gone"), 2))
 	o.trim(1)
 	end()
