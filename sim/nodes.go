@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"time"
 
 	"perdure/core/port"
@@ -18,40 +19,84 @@ type nodes struct {
 	rival  *cluster.Process
 	healed bool
 	Rivals int
+
+	happened []Fault // so far
+}
+
+// Fault is one fault of a node: the number-th of its kind. Kind and number name the
+// stream of chance from which it draws how bad it is.
+type Fault struct {
+	At     time.Duration
+	Kind   string
+	Number int
 }
 
 func (n *nodes) begin() {
 	n.boot()
+	if n.s.script != nil {
+		for _, f := range n.s.script.Faults {
+			n.s.u.At(f.At, func() { n.happens(f) })
+		}
+		return
+	}
 	f := n.s.plan.Faults
-	n.every(f.Crash, n.crash)
-	n.every(f.Drain, n.drain)
-	n.every(f.Stall, func() {
+	for _, k := range []struct {
+		kind string
+		mean time.Duration
+	}{
+		{"crash", f.Crash}, {"drain", f.Drain}, {"stall", f.Stall}, {"pause", f.Pause}, {"jump", f.Jump},
+		{"slow", f.Slow}, {"down", f.Down}, {"worker", f.Worker}, {"rival", f.Rival},
+	} {
+		n.every(k.kind, k.mean)
+	}
+}
+
+// happens lets a fault happen.
+func (n *nodes) happens(f Fault) {
+	n.happened = append(n.happened, f)
+	n.rand = n.s.u.Rand(fmt.Sprintf("fault %s %d", f.Kind, f.Number))
+	switch f.Kind {
+	case "crash":
+		n.crash()
+	case "drain":
+		n.drain()
+	case "stall":
 		if p := n.some(); p != nil {
 			p.Stall(n.rand.IntN(64), n.rand.Spread(time.Millisecond, 5*time.Second))
 		}
-	})
-	n.every(f.Pause, n.pause)
-	n.every(f.Jump, n.jump)
-	n.every(f.Slow, func() { n.s.store.SlowFor(n.rand.Spread(10*time.Millisecond, 5*time.Second)) })
-	n.every(f.Down, func() { n.s.store.DownFor(n.rand.Spread(10*time.Millisecond, 5*time.Second)) })
-	n.every(f.Worker, func() { n.s.world.KillWorker(n.rand) })
-	n.every(f.Rival, n.challenge)
+	case "pause":
+		n.pause()
+	case "jump":
+		n.jump()
+	case "slow":
+		n.s.store.SlowFor(n.rand.Spread(10*time.Millisecond, 5*time.Second))
+	case "down":
+		n.s.store.DownFor(n.rand.Spread(10*time.Millisecond, 5*time.Second))
+	case "worker":
+		n.s.world.KillWorker(n.rand)
+	case "rival":
+		n.challenge()
+	default:
+		panic("sim: there is no fault " + f.Kind)
+	}
 }
 
-// every does f again and again until everything heals.
-func (n *nodes) every(mean time.Duration, f func()) {
+// every lets a kind of fault happen again and again until everything heals.
+func (n *nodes) every(kind string, mean time.Duration) {
 	if mean == 0 {
 		return
 	}
+	rand, number := n.s.u.Rand("faults "+kind), 0
 	var again func()
 	again = func() {
 		if n.healed {
 			return
 		}
-		f()
-		n.s.u.After(n.rand.Between(mean/10, 2*mean), again)
+		number++
+		n.happens(Fault{n.s.u.Now(), kind, number})
+		n.s.u.After(rand.Between(mean/10, 2*mean), again)
 	}
-	n.s.u.After(n.rand.Between(0, 2*mean), again)
+	n.s.u.After(rand.Between(0, 2*mean), again)
 }
 
 func (n *nodes) boot() {

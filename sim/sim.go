@@ -50,9 +50,28 @@ type Report struct {
 
 // Run runs one seed.
 func Run(seed uint64, o Options) *Report {
-	s := newSimulation(seed, o)
+	s := newSimulation(seed, Draw(seed, o.Calm), nil, o)
 	s.run()
 	return s.report()
+}
+
+// Play runs a scenario.
+func Play(x *Scenario, o Options) *Report {
+	s := newSimulation(x.Seed, x.Plan, x, o)
+	s.run()
+	return s.report()
+}
+
+// Record is the scenario of a seed: what was drawn, written out.
+func Record(seed uint64, o Options) *Scenario {
+	plan := Draw(seed, o.Calm)
+	s := newSimulation(seed, plan, nil, o)
+	s.run()
+	x := &Scenario{Seed: seed, Plan: plan, Ops: s.world.Ops, Faults: s.nodes.happened}
+	if s.breach != nil {
+		x.Promise = s.breach.Promise
+	}
+	return x
 }
 
 // simulation is one universe and everything in it.
@@ -68,10 +87,11 @@ type simulation struct {
 	breach  *check.Breach
 	phase   string
 	traced  bool
+	script  *Scenario // nil: everything is drawn
 }
 
-func newSimulation(seed uint64, o Options) *simulation {
-	s := &simulation{plan: Draw(seed, o.Calm), u: universe.New(seed, o.Trace), traced: o.Trace != nil}
+func newSimulation(seed uint64, plan Plan, script *Scenario, o Options) *simulation {
+	s := &simulation{plan: plan, script: script, u: universe.New(seed, o.Trace), traced: o.Trace != nil}
 	s.ledger = check.NewLedger(s.u.Now, s.fail)
 	s.queues = check.NewQueues(s.fail)
 	s.store = weakstore.New(s.u, s.plan.Store, s)
@@ -80,6 +100,12 @@ func newSimulation(seed uint64, o Options) *simulation {
 	s.cluster = cluster.New(s.u, s.store, s.plan.Cluster, s)
 	s.nodes = &nodes{s: s, rand: s.u.Rand("nodes")}
 	s.world = workload.New(s.u, s.plan.World, s.ledger, s.fail, s.nodes.target)
+	if script != nil {
+		s.world.Script = script.Ops
+		if s.world.Script == nil {
+			s.world.Script = []*workload.Op{}
+		}
+	}
 	return s
 }
 

@@ -40,6 +40,9 @@ type generator struct {
 func generate(in Input, queue string, run int) plan {
 	g := &generator{universe.Stream(in.Seed, uint64(16*in.Left+run)), in, queue, 0}
 	g.left = []int{1, 2, 4, 8, 16}[g.IntN(5)]
+	if in.Most > 0 {
+		g.left = min(g.left, in.Most)
+	}
 	p := plan{root: g.node(3), onCancel: g.IntN(3) > 0}
 	switch x := g.IntN(10); {
 	case in.Left > 0 && x < 6:

@@ -15,6 +15,7 @@ type Input struct {
 	Left  int // runs to come by continue-as-new
 	Cron  bool
 	Pool  int // workflows wf-0 .. of the clients, to signal and to cancel
+	Most  int `json:",omitempty"` // operations; 0: as many as are drawn
 }
 
 // Activity says how an activity behaves; it is the activity's input.

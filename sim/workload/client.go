@@ -19,15 +19,15 @@ import (
 	"perdure/sim/universe"
 )
 
-// client does one thing after another, each with a request id of its own that
-// stays the same however often the call is repeated.
+// client draws one thing to do after another, each with a request id of its own
+// that stays the same however often the call is repeated.
 type client struct {
 	actor
-	left  int
-	made  int // names given so far
-	runs  []*commonpb.WorkflowExecution
-	watch int // histories being followed
-	done  bool
+	left int
+	made int // names given so far
+	ops  int // drawn so far
+	runs []*commonpb.WorkflowExecution
+	done bool
 }
 
 func newClient(w *World, n int) *client {
@@ -48,31 +48,50 @@ func (c *client) next() {
 
 func (c *client) act() {
 	w := c.world
+	c.ops++
+	o := &Op{ID: fmt.Sprintf("%s.%d", c.name, c.ops)}
+	o.At, o.After = w.since()
+	c.draw(o)
+	if e := executionIn(o.Request); e != nil && e.RunId != "" && w.origin[e.RunId] != "" {
+		o.Of, e.RunId = w.origin[e.RunId], ""
+	}
+	if !o.Bad && w.bad(c.rand, w.cfg.Abandon) {
+		o.GiveUp, o.Repeat = c.rand.Spread(100*time.Microsecond, time.Second), c.rand.IntN(2) == 0
+	}
+	w.Ops = append(w.Ops, o)
+	w.perform(o, c.next)
+}
+
+// draw says what to do.
+func (c *client) draw(o *Op) {
+	w := c.world
 	switch x := c.rand.Float64(); {
 	case w.bad(c.rand, w.cfg.Hostile):
-		c.hostile()
+		o.Bad = true
+		list := c.nonsense()
+		o.Request = list[c.rand.IntN(len(list))]
 	case x < w.cfg.Query && len(c.runs) > 0:
-		c.query()
+		o.Request = c.query()
 	case x < 0.40:
 		c.left--
-		c.start()
+		o.Request = c.start()
 	case x < 0.50:
 		c.left--
-		c.signalWithStart()
+		o.Request = c.signalWithStart()
 	case x < 0.74:
-		c.signal()
+		o.Request = c.signal()
 	case x < 0.80:
-		c.cancel()
+		o.Request = c.cancel()
 	case x < 0.84:
-		c.terminate()
+		o.Request = c.terminate()
 	case x < 0.85:
-		c.namespace()
+		o.Request = c.namespace()
 	case x < 0.87:
-		c.odd()
-	case x < 0.92:
-		c.follow()
+		o.Request = c.odd()
+	case x < 0.94 && len(c.runs) > 0:
+		o.Request = c.follow()
 	default:
-		c.describe()
+		o.Request = c.describe()
 	}
 }
 
@@ -83,34 +102,6 @@ func (c *client) unique(what string) string {
 }
 
 func (c *client) workflow() string { return fmt.Sprintf("wf-%d", c.rand.IntN(c.world.cfg.Pool)) }
-
-// do sends a request until it is answered, unless the client loses interest.
-func (c *client) do(req proto.Message, done func(cluster.Result)) {
-	if c.world.bad(c.rand, c.world.cfg.Abandon) {
-		call := c.call(proto.Clone(req), callTimeout, func(cluster.Result) {})
-		c.world.U.After(c.rand.Spread(100*time.Microsecond, time.Second), func() {
-			if call != nil {
-				call.GiveUp()
-			}
-			if c.rand.IntN(2) == 0 {
-				c.repeat(req, done)
-				return
-			}
-			c.next()
-		})
-		return
-	}
-	c.repeat(req, done)
-}
-
-func (c *client) repeat(req proto.Message, done func(cluster.Result)) {
-	c.retry(func() proto.Message { return proto.Clone(req) }, func(r cluster.Result) {
-		if done != nil {
-			done(r)
-		}
-		c.next()
-	})
-}
 
 func (c *client) input() program.Input {
 	in := program.Input{ID: c.unique("start"), Seed: c.rand.Uint64(), Depth: c.world.cfg.Depth, Pool: c.world.cfg.Pool}
@@ -124,7 +115,7 @@ func (c *client) queue() *taskqueuepb.TaskQueue {
 	return &taskqueuepb.TaskQueue{Name: queueName(c.rand.IntN(c.world.cfg.Queues)), Kind: enumspb.TASK_QUEUE_KIND_NORMAL}
 }
 
-func (c *client) start() {
+func (c *client) start() proto.Message {
 	in := c.input()
 	req := &workflowservice.StartWorkflowExecutionRequest{
 		Namespace: c.world.cfg.Namespace, WorkflowId: c.workflow(), WorkflowType: &commonpb.WorkflowType{Name: "program"}, TaskQueue: c.queue(),
@@ -146,14 +137,7 @@ func (c *client) start() {
 	}
 	c.timing(req, &in)
 	req.Input = program.Payloads(in)
-	c.do(req, func(r cluster.Result) {
-		if m, ok := r.Message.(*workflowservice.StartWorkflowExecutionResponse); ok {
-			c.know(req.WorkflowId, m.RunId)
-			if r := c.rand; m.EagerWorkflowTask != nil && r.IntN(4) > 0 && len(c.world.workers) > 0 {
-				c.world.workers[r.IntN(len(c.world.workers))].eager(m.EagerWorkflowTask)
-			}
-		}
-	})
+	return req
 }
 
 // timing draws timeouts, retries, schedules and delays.
@@ -179,7 +163,7 @@ func (c *client) timing(req *workflowservice.StartWorkflowExecutionRequest, in *
 	}
 }
 
-func (c *client) signalWithStart() {
+func (c *client) signalWithStart() proto.Message {
 	req := &workflowservice.SignalWithStartWorkflowExecutionRequest{
 		Namespace: c.world.cfg.Namespace, WorkflowId: c.workflow(), WorkflowType: &commonpb.WorkflowType{Name: "program"}, TaskQueue: c.queue(),
 		Input: program.Payloads(c.input()), Identity: c.name, RequestId: c.unique("request"), SignalName: "from-client", SignalInput: program.Payloads(c.unique("signal")),
@@ -187,11 +171,7 @@ func (c *client) signalWithStart() {
 	if c.rand.IntN(6) == 0 {
 		req.WorkflowIdConflictPolicy = enumspb.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
 	}
-	c.do(req, func(r cluster.Result) {
-		if m, ok := r.Message.(*workflowservice.SignalWithStartWorkflowExecutionResponse); ok {
-			c.know(req.WorkflowId, m.RunId)
-		}
-	})
+	return req
 }
 
 // know remembers a run, to ask about it later.
@@ -205,60 +185,72 @@ func (c *client) know(workflow, run string) {
 	c.runs[c.rand.IntN(most)] = e
 }
 
+// known is a run that is known.
+func (c *client) known() *commonpb.WorkflowExecution {
+	return proto.CloneOf(c.runs[c.rand.IntN(len(c.runs))])
+}
+
 // execution is a run that is known, or the current one of some workflow.
 func (c *client) execution() *commonpb.WorkflowExecution {
 	if len(c.runs) > 0 && c.rand.IntN(2) == 0 {
-		return proto.Clone(c.runs[c.rand.IntN(len(c.runs))]).(*commonpb.WorkflowExecution)
+		return c.known()
 	}
 	return &commonpb.WorkflowExecution{WorkflowId: c.workflow()}
 }
 
-func (c *client) signal() {
-	c.do(&workflowservice.SignalWorkflowExecutionRequest{
+func (c *client) signal() proto.Message {
+	return &workflowservice.SignalWorkflowExecutionRequest{
 		Namespace: c.world.cfg.Namespace, WorkflowExecution: c.execution(), SignalName: "from-client", Input: program.Payloads(c.unique("signal")),
 		Identity: c.name, RequestId: c.unique("request"),
-	}, nil)
+	}
 }
 
-func (c *client) cancel() {
-	c.do(&workflowservice.RequestCancelWorkflowExecutionRequest{
+func (c *client) cancel() proto.Message {
+	return &workflowservice.RequestCancelWorkflowExecutionRequest{
 		Namespace: c.world.cfg.Namespace, WorkflowExecution: c.execution(), Identity: c.name, RequestId: c.unique("request"), Reason: "drawn",
-	}, nil)
+	}
 }
 
-func (c *client) terminate() {
-	c.do(&workflowservice.TerminateWorkflowExecutionRequest{Namespace: c.world.cfg.Namespace, WorkflowExecution: c.execution(), Identity: c.name, Reason: "drawn"}, nil)
+func (c *client) terminate() proto.Message {
+	return &workflowservice.TerminateWorkflowExecutionRequest{Namespace: c.world.cfg.Namespace, WorkflowExecution: c.execution(), Identity: c.name, Reason: "drawn"}
 }
 
-func (c *client) describe() {
-	c.do(&workflowservice.DescribeWorkflowExecutionRequest{Namespace: c.world.cfg.Namespace, Execution: c.execution()}, nil)
+func (c *client) describe() proto.Message {
+	return &workflowservice.DescribeWorkflowExecutionRequest{Namespace: c.world.cfg.Namespace, Execution: c.execution()}
 }
 
-// query asks a run that is known what it remembers. It is not repeated: the
-// answer counts only for what had been acknowledged when this question was asked.
-func (c *client) query() {
-	w := c.world
-	e := c.runs[c.rand.IntN(len(c.runs))]
-	asked := w.Ledger.SignalsOf(e.RunId)
+// query asks a run that is known what it remembers.
+func (c *client) query() proto.Message {
+	return &workflowservice.QueryWorkflowRequest{
+		Namespace: c.world.cfg.Namespace, Execution: c.known(), Query: &querypb.WorkflowQuery{QueryType: "memory"},
+	}
+}
+
+// query is not repeated: the answer counts only for what had been acknowledged when the question was asked.
+func (d *deed) query(q *workflowservice.QueryWorkflowRequest) {
+	w, id := d.world, q.Execution.RunId
+	asked := w.Ledger.SignalsOf(id)
 	w.Counts.Queries++
-	c.call(&workflowservice.QueryWorkflowRequest{
-		Namespace: w.cfg.Namespace, Execution: proto.Clone(e).(*commonpb.WorkflowExecution), Query: &querypb.WorkflowQuery{QueryType: "memory"},
-	}, c.rand.Between(time.Second, 15*time.Second), func(r cluster.Result) {
+	d.call(q, d.rand.Between(time.Second, 15*time.Second), func(r cluster.Result) {
 		if m, ok := r.Message.(*workflowservice.QueryWorkflowResponse); ok {
-			var memory program.Memory
-			run := w.Ledger.Run(e.RunId)
-			switch {
-			case !program.Value(m.QueryResult, &memory) || memory.Run != e.RunId:
-				w.Fail(&check.Breach{Promise: check.QuerySeesSignals, About: e.RunId, Text: "the answer to a query is not its run's"})
-			case run != nil && !run.Closed():
-				if b := check.Queried(asked, memory); b != nil {
-					w.Fail(b)
-				}
-				w.Ledger.Marks.Add("query of an open run answered")
-			default:
-				w.Ledger.Marks.Add("query of a closed run answered")
-			}
+			w.queried(id, asked, m)
 		}
-		c.next()
+		d.done()
 	})
+}
+
+func (w *World) queried(id string, asked []string, m *workflowservice.QueryWorkflowResponse) {
+	var memory program.Memory
+	run := w.Ledger.Run(id)
+	switch {
+	case !program.Value(m.QueryResult, &memory) || memory.Run != id:
+		w.Fail(&check.Breach{Promise: check.QuerySeesSignals, About: id, Text: "the answer to a query is not its run's"})
+	case run != nil && !run.Closed():
+		if b := check.Queried(asked, memory); b != nil {
+			w.Fail(b)
+		}
+		w.Ledger.Marks.Add("query of an open run answered")
+	default:
+		w.Ledger.Marks.Add("query of a closed run answered")
+	}
 }

@@ -7,6 +7,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/workflowservice/v1"
+	"google.golang.org/protobuf/proto"
 
 	"perdure/sim/check"
 	"perdure/sim/cluster"
@@ -19,7 +20,7 @@ func badTask(format string, args ...any) *check.Breach {
 
 // follower reads the history of one run to its end, as clients wait for results.
 type follower struct {
-	c     *client
+	*deed
 	run   string
 	req   *workflowservice.GetWorkflowExecutionHistoryRequest
 	next  int64
@@ -28,67 +29,55 @@ type follower struct {
 	unsure int64 // events at the end that may not be recorded
 }
 
-const (
-	followMax = 3 // histories that one client follows at once
-	pollsMax  = 8 // long polls of one history
-)
+const pollsMax = 8 // long polls of one history
 
-// follow begins to follow a run beside everything else.
-func (c *client) follow() {
-	defer c.next()
-	if len(c.runs) == 0 || c.watch >= followMax {
-		return
+// follow asks for the history of a run that is known.
+func (c *client) follow() proto.Message {
+	q := &workflowservice.GetWorkflowExecutionHistoryRequest{
+		Namespace: c.world.cfg.Namespace, Execution: c.known(), MaximumPageSize: int32(1 + c.rand.IntN(10)), WaitNewEvent: c.rand.IntN(3) > 0,
 	}
-	e := c.runs[c.rand.IntN(len(c.runs))]
-	f := &follower{c: c, run: e.RunId, next: 1, req: &workflowservice.GetWorkflowExecutionHistoryRequest{
-		Namespace: c.world.cfg.Namespace, Execution: e, MaximumPageSize: int32(1 + c.rand.IntN(10)), WaitNewEvent: c.rand.IntN(3) > 0,
-	}}
 	if c.rand.IntN(3) == 0 {
-		f.req.HistoryEventFilterType = enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
-		f.req.WaitNewEvent = true
+		q.HistoryEventFilterType = enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
+		q.WaitNewEvent = true
 	}
-	c.watch++
-	f.poll()
+	return q
+}
+
+// follow reads it beside everything else that the client does.
+func (d *deed) follow(q *workflowservice.GetWorkflowExecutionHistoryRequest) {
+	(&follower{deed: d, run: q.Execution.RunId, next: 1, req: q}).poll()
+	d.done()
 }
 
 func (f *follower) poll() {
-	c := f.c
-	f.polls++
-	if f.polls > pollsMax {
-		c.watch--
+	if f.polls++; f.polls > pollsMax {
 		return
 	}
-	call := c.call(f.req, 30*time.Second, f.got)
-	if c.world.bad(c.rand, c.world.cfg.Abandon) && call != nil {
-		c.world.U.After(c.rand.Spread(time.Millisecond, 10*time.Second), func() {
-			call.GiveUp()
-			c.watch--
-		})
+	call := f.call(f.req, 30*time.Second, f.got)
+	if f.op.GiveUp > 0 && call != nil {
+		f.world.U.After(10*f.op.GiveUp, call.GiveUp)
 	}
 }
 
 func (f *follower) got(r cluster.Result) {
-	c := f.c
 	switch {
 	case again(r):
-		c.world.U.After(c.rand.Spread(10*time.Millisecond, time.Second), f.poll)
+		f.world.U.After(f.rand.Spread(10*time.Millisecond, time.Second), f.poll)
 		return
 	case !r.OK():
-		c.watch--
 		return
 	}
 	m := r.Message.(*workflowservice.GetWorkflowExecutionHistoryResponse)
 	if f.req.HistoryEventFilterType != enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT {
 		f.consecutive(m.History.GetEvents())
 	} else if n := len(m.History.GetEvents()); n > 1 {
-		c.world.Fail(badTask("%d events where the close event of %s was asked for", n, f.run))
+		f.world.Fail(badTask("%d events where the close event of %s was asked for", n, f.run))
 	}
 	if len(m.NextPageToken) == 0 {
-		c.watch--
 		return
 	}
 	f.req.NextPageToken = m.NextPageToken
-	c.world.U.After(c.rand.Spread(time.Microsecond, 10*time.Millisecond), f.poll)
+	f.world.U.After(f.rand.Spread(time.Microsecond, 10*time.Millisecond), f.poll)
 }
 
 // consecutive: pages follow each other without gap or repetition. A workflow task
@@ -107,7 +96,7 @@ func (f *follower) consecutive(events []*historypb.HistoryEvent) {
 			f.unsure = 0
 		}
 		if e.EventId != f.next {
-			f.c.world.Fail(badTask("history of %s: event %d came where event %d had to come", f.run, e.EventId, f.next))
+			f.world.Fail(badTask("history of %s: event %d came where event %d had to come", f.run, e.EventId, f.next))
 			return
 		}
 		f.next++

@@ -18,15 +18,13 @@ import (
 	"perdure/sim/program"
 )
 
-// hostile sends something that nobody should send. Nothing but a refusal may come of it.
-func (c *client) hostile() {
-	requests := c.nonsense()
-	req := requests[c.rand.IntN(len(requests))]
-	c.call(req, callTimeout, func(r cluster.Result) {
+// nonsense sends something that nobody should send. Nothing but a refusal may come of it.
+func (d *deed) nonsense(req proto.Message) {
+	d.call(req, callTimeout, func(r cluster.Result) {
 		if r.OK() {
-			c.world.Fail(&check.Breach{Promise: check.NonsenseRefused, Text: fmt.Sprintf("this was accepted: %s %v", req.ProtoReflect().Descriptor().Name(), req)})
+			d.world.Fail(&check.Breach{Promise: check.NonsenseRefused, Text: fmt.Sprintf("this was accepted: %s %v", req.ProtoReflect().Descriptor().Name(), req)})
 		}
-		c.next()
+		d.done()
 	})
 }
 
@@ -84,7 +82,7 @@ func (c *client) nonsense() []proto.Message {
 }
 
 // odd makes calls that are seldom made. Whatever comes of them is right, if it comes.
-func (c *client) odd() {
+func (c *client) odd() proto.Message {
 	ns, e := c.world.cfg.Namespace, c.execution()
 	requests := []proto.Message{
 		&workflowservice.GetWorkflowExecutionHistoryRequest{Namespace: ns, Execution: e, MaximumPageSize: -1},
@@ -98,7 +96,7 @@ func (c *client) odd() {
 		&workflowservice.GetClusterInfoRequest{},
 		&workflowservice.TerminateWorkflowExecutionRequest{Namespace: ns, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: e.WorkflowId}, FirstExecutionRunId: e.RunId},
 	}
-	c.do(requests[c.rand.IntN(len(requests))], nil)
+	return requests[c.rand.IntN(len(requests))]
 }
 
 // stolen is a token that some worker has, or nonsense.

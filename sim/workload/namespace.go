@@ -10,7 +10,7 @@ import (
 
 // namespace makes one of the calls about the namespace. Some change it: a new state
 // of the registry goes to all machines in the middle of their work.
-func (c *client) namespace() {
+func (c *client) namespace() proto.Message {
 	ns := c.world.cfg.Namespace
 	requests := []proto.Message{
 		&workflowservice.DescribeNamespaceRequest{Namespace: ns},
@@ -19,5 +19,5 @@ func (c *client) namespace() {
 		&operatorservice.AddSearchAttributesRequest{Namespace: ns, SearchAttributes: map[string]enumspb.IndexedValueType{"Drawn": enumspb.INDEXED_VALUE_TYPE_KEYWORD}},
 		&operatorservice.ListSearchAttributesRequest{Namespace: ns},
 	}
-	c.do(requests[c.rand.IntN(len(requests))], nil)
+	return requests[c.rand.IntN(len(requests))]
 }

@@ -4,6 +4,7 @@ package workload
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"go.temporal.io/api/workflowservice/v1"
@@ -56,6 +57,15 @@ type World struct {
 	workers []*worker
 	clients []*client
 	Counts  Counts
+
+	Ops    []*Op // what clients did so far
+	Script []*Op // what they are to do; nil: they draw it
+
+	undone   int               // ops of the script that are not done yet, those for later apart
+	began    bool              // clients have begun
+	moreFrom time.Duration     // when clients went on after the faults
+	started  map[string]string // run by op
+	origin   map[string]string // op by run
 }
 
 // Counts counts what clients and workers did.
@@ -65,7 +75,8 @@ type Counts struct {
 
 // New makes a world in which nothing has begun.
 func New(u *universe.Universe, cfg Config, l *check.Ledger, fail func(*check.Breach), target func(*universe.Rand) *cluster.Process) *World {
-	return &World{U: u, Ledger: l, Fail: fail, Target: target, cfg: cfg, rand: u.Rand("world"), bent: map[string]bool{}}
+	return &World{U: u, Ledger: l, Fail: fail, Target: target, cfg: cfg, rand: u.Rand("world"), bent: map[string]bool{},
+		started: map[string]string{}, origin: map[string]string{}}
 }
 
 // Begin makes the namespace and, when it is there, lets everybody begin.
@@ -84,10 +95,51 @@ func (w *World) beginAll() {
 			x.begin()
 		}
 	}
+	w.began = true
+	if w.Script != nil {
+		w.play(false)
+		return
+	}
 	for n := range w.cfg.Clients {
 		c := newClient(w, n)
 		w.clients = append(w.clients, c)
 		c.next()
+	}
+}
+
+// play does what the script says, up to the end of the faults or after it.
+func (w *World) play(after bool) {
+	for _, o := range w.Script {
+		if o.After != after {
+			continue
+		}
+		at := o.At
+		if after {
+			at += w.moreFrom
+		}
+		w.undone++
+		w.U.At(at, func() { w.perform(o, func() { w.undone-- }) })
+	}
+}
+
+// since is the time of an op that begins now.
+func (w *World) since() (at time.Duration, after bool) {
+	if w.settled {
+		return w.U.Now() - w.moreFrom, true
+	}
+	return w.U.Now(), false
+}
+
+// know notes the run that an op started.
+func (w *World) know(o *Op, workflow, run string) {
+	w.started[o.ID] = run
+	if w.origin[run] == "" {
+		w.origin[run] = o.ID
+	}
+	for _, c := range w.clients {
+		if strings.HasPrefix(o.ID, c.name+".") {
+			c.know(workflow, run)
+		}
 	}
 }
 
@@ -98,7 +150,11 @@ func (w *World) Heal() { w.healed = true }
 
 // More gives every client some more to do, at a leisurely pace.
 func (w *World) More(starts int, pace time.Duration) {
-	w.cfg.Pace, w.settled = pace, true
+	w.cfg.Pace, w.settled, w.moreFrom = pace, true, w.U.Now()
+	if w.Script != nil {
+		w.play(true)
+		return
+	}
 	for _, c := range w.clients {
 		c.left, c.done = starts, false
 		c.next()
@@ -115,7 +171,7 @@ func (w *World) Stop() {
 
 // Done says that all clients have done what they were to do.
 func (w *World) Done() bool {
-	if w.clients == nil {
+	if !w.began || w.undone > 0 {
 		return false
 	}
 	for _, c := range w.clients {
