@@ -31,6 +31,9 @@ const (
 type Options struct {
 	Calm  bool              // no faults
 	Trace func(line string) // told everything that happens; nil: nobody listens
+
+	// Step is told the number of each step and the hash of everything before it. False ends the universe.
+	Step func(step, sum uint64) bool
 }
 
 // Report is what a run of a seed has to say.
@@ -62,6 +65,25 @@ func Play(x *Scenario, o Options) *Report {
 	return s.report()
 }
 
+// FirstDifference runs a seed twice and says at which step the two differ first; 0: nowhere.
+func FirstDifference(seed uint64, o Options) uint64 {
+	var sums []uint64
+	o.Step = func(_, sum uint64) bool {
+		sums = append(sums, sum)
+		return true
+	}
+	Run(seed, o)
+	differs := uint64(0)
+	o.Step = func(step, sum uint64) bool {
+		if step > uint64(len(sums)) || sums[step-1] != sum {
+			differs = step
+		}
+		return differs == 0
+	}
+	Run(seed, o)
+	return differs
+}
+
 // Record is the scenario of a seed: what was drawn, written out.
 func Record(seed uint64, o Options) *Scenario {
 	plan := Draw(seed, o.Calm)
@@ -88,13 +110,18 @@ type simulation struct {
 	phase   string
 	traced  bool
 	script  *Scenario // nil: everything is drawn
+	options Options
+	stopped bool // by whoever watches
 }
 
 func newSimulation(seed uint64, plan Plan, script *Scenario, o Options) *simulation {
-	s := &simulation{plan: plan, script: script, u: universe.New(seed, o.Trace), traced: o.Trace != nil}
+	s := &simulation{plan: plan, script: script, u: universe.New(seed, o.Trace), traced: o.Trace != nil, options: o}
 	s.ledger = check.NewLedger(s.u.Now, s.fail)
 	s.queues = check.NewQueues(s.fail)
 	s.store = weakstore.New(s.u, s.plan.Store, s)
+	if s.traced {
+		s.ledger.Tell = s.recorded
+	}
 	s.ledger.Tables(s.store.Memory)
 	s.ledger.Retention = s.plan.World.Retention
 	s.cluster = cluster.New(s.u, s.store, s.plan.Cluster, s)
@@ -113,7 +140,7 @@ func newSimulation(seed uint64, plan Plan, script *Scenario, o Options) *simulat
 func (s *simulation) fail(b *check.Breach) {
 	if s.breach == nil {
 		s.breach = b
-		s.tell("BREACH %v", b)
+		s.tell("* BREACH %v", b)
 	}
 }
 
@@ -156,7 +183,7 @@ func stack() string {
 func (s *simulation) until(within time.Duration, done func() bool) bool {
 	end := s.u.Now() + within
 	look := s.u.Now()
-	for s.breach == nil {
+	for s.breach == nil && !s.stopped {
 		if s.u.Now() >= look {
 			look = s.u.Now() + lookEvery/100
 			if done() {
@@ -185,11 +212,11 @@ func (s *simulation) wait(d time.Duration) {
 }
 
 func (s *simulation) heal() {
-	if s.breach != nil {
+	if s.breach != nil || s.stopped {
 		return
 	}
 	s.phase = "faults are over"
-	s.tell("everything heals")
+	s.tell("* everything heals")
 	s.store.Heal()
 	s.cluster.Heal()
 	s.nodes.heal()
@@ -203,7 +230,7 @@ func (s *simulation) heal() {
 
 // close waits until every run has closed, and looks for stalls meanwhile.
 func (s *simulation) close() {
-	if s.breach != nil {
+	if s.breach != nil || s.stopped {
 		return
 	}
 	s.phase = "runs close"
@@ -218,14 +245,14 @@ func (s *simulation) close() {
 		n, _ := s.ledger.Open()
 		return n == 0 && s.world.Done()
 	})
-	if n, first := s.ledger.Open(); !closed && n > 0 && s.breach == nil {
+	if n, first := s.ledger.Open(); !closed && n > 0 && s.breach == nil && !s.stopped {
 		s.fail(check.NeverClosed(first, n, closeWithin))
 	}
 }
 
 // retire waits until the retention of every run is over and all of it is gone.
 func (s *simulation) retire() {
-	if s.breach != nil {
+	if s.breach != nil || s.stopped {
 		return
 	}
 	s.phase = "runs are removed"
@@ -236,14 +263,14 @@ func (s *simulation) retire() {
 		n, _ := s.ledger.Left()
 		return n == 0
 	})
-	if n, first := s.ledger.Left(); !gone && s.breach == nil {
+	if n, first := s.ledger.Left(); !gone && s.breach == nil && !s.stopped {
 		s.fail(check.NeverRemoved(first, n, within))
 	}
 }
 
 // end looks at what must hold when nothing is left to do.
 func (s *simulation) end() {
-	if s.breach != nil {
+	if s.breach != nil || s.stopped {
 		return
 	}
 	s.phase = "everything ends"

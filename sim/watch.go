@@ -25,6 +25,11 @@ func (s *simulation) Appended(owner store.Fence, seq store.Seq, record []byte) {
 	s.ledger.Appended(owner, seq, record)
 }
 
+// recorded tells the trace of an event that just became durable.
+func (s *simulation) recorded(r *check.Run, e *historypb.HistoryEvent) {
+	s.tell("* event %d of %s/%s: %v", e.EventId, r.Workflow(), r.Key.RunID, e.EventType)
+}
+
 // Trimmed tells the ledger of a trim point.
 func (s *simulation) Trimmed(shard store.ShardID, seq store.Seq) { s.ledger.Trimmed(shard, seq) }
 
@@ -33,6 +38,9 @@ func (s *simulation) Issued(req proto.Message) any { return s.ledger.Before(req)
 
 // Stepped tells the checkers that look at what passes between machines.
 func (s *simulation) Stepped(p *cluster.Process, at port.Address, _ port.Machine, in port.Input, out []port.Effect) {
+	if s.options.Step != nil && !s.options.Step(s.u.Steps(), s.u.Sum()) {
+		s.stopped = true
+	}
 	switch at.Role {
 	case port.RoleQueues:
 		s.queues.Stepped(p.Boot(), at, in, out)

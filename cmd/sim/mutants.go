@@ -24,13 +24,16 @@ type mutantsCommand struct {
 	Budget int           `default:"400" placeholder:"N" help:"Seeds that a mutant may survive. Default: ${default}."`
 	From   uint64        `default:"1" placeholder:"N" help:"The first seed. Default: ${default}."`
 	Jobs   int           `default:"2" placeholder:"N" help:"How many seeds to run at once. Default: ${default}."`
+	Shrink string        `placeholder:"DIR" help:"Write a scenario of each mutant's failure into this folder."`
+	Tests  string        `default:"sim/testdata" placeholder:"DIR" help:"Where scenarios named after mutants are; each must still find its own. Default: ${default}."`
 	Each   time.Duration `default:"3m" placeholder:"DURATION" help:"A mutant that runs longer hangs. Default: ${default}."`
 }
 
 // verdict is what became of one mutant.
 type verdict struct {
-	seeds  int // that it took
-	killer string
+	seeds    int // that it took
+	killer   string
+	scenario string // what its scenario, if it has one, says of it
 }
 
 // Bounds on the power of the simulator, below which the command fails.
@@ -63,7 +66,7 @@ func (c *mutantsCommand) Run() error {
 			fmt.Printf("%-36s SURVIVED %d seeds: %s\n", m.Name, c.Budget, m.What)
 			continue
 		}
-		fmt.Printf("%-36s %4d  %s\n", m.Name, v.seeds, v.killer)
+		fmt.Printf("%-36s %4d  %-28s %s\n", m.Name, v.seeds, v.killer, v.scenario)
 		took = append(took, v.seeds)
 		killers[v.killer]++
 	}
@@ -97,7 +100,40 @@ func (c *mutantsCommand) try(m *mutants.Mutant, dir string) (verdict, error) {
 	if said, err := build.CombinedOutput(); err != nil {
 		return verdict{}, fmt.Errorf("mutant %s does not build: %w\n%s", m.Name, err, said)
 	}
-	return c.hunt(bin, filepath.Join(dir, "totals.json"))
+	v, err := c.hunt(bin, filepath.Join(dir, "totals.json"))
+	if err != nil {
+		return v, err
+	}
+	v.scenario, err = c.scenario(m, bin)
+	if c.Shrink != "" && v.killer != "" {
+		seed := strconv.FormatUint(c.From+uint64(v.seeds)-1, 10)
+		said, failed := exec.Command(bin, "shrink", "--seed", seed, "--words", "Caught "+m.Name+": "+m.What, "--out", filepath.Join(c.Shrink, m.Name+".scenario")).CombinedOutput()
+		v.scenario = strings.TrimSpace(string(said))
+		if failed != nil {
+			v.scenario += " (no scenario)"
+		}
+	}
+	return v, err
+}
+
+// scenario plays the scenario that was shrunk from this mutant, if there is one.
+func (c *mutantsCommand) scenario(m *mutants.Mutant, bin string) (string, error) {
+	file := filepath.Join(c.Tests, m.Name+".scenario")
+	x, err := readScenario(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", file, err)
+	}
+	said, failed := exec.Command(bin, "replay", "--scenario", file).CombinedOutput()
+	if failed == nil {
+		return "its scenario finds nothing any more: shrink it anew", nil
+	}
+	if !strings.Contains(string(said), string(x.Promise)) {
+		return "its scenario breaks another promise now", nil
+	}
+	return "and by its scenario", nil
 }
 
 // hunt runs seeds with a mutant until one fails.

@@ -98,7 +98,8 @@ func (c *runCommand) one(t *totals, seed uint64) {
 	r := sim.Run(seed, sim.Options{Calm: c.Calm})
 	if r.Breach == nil && !c.Once {
 		if again := sim.Run(seed, sim.Options{Calm: c.Calm}); again.Hash != r.Hash {
-			r.Breach = &check.Breach{Promise: check.SameSeedSameHash, Text: fmt.Sprintf("hash %016x after %d steps, then %016x after %d", r.Hash, r.Steps, again.Hash, again.Steps)}
+			r.Breach = &check.Breach{Promise: check.SameSeedSameHash, Text: fmt.Sprintf("hash %016x after %d steps, then %016x after %d; two runs differ first at step %d",
+				r.Hash, r.Steps, again.Hash, again.Steps, sim.FirstDifference(seed, sim.Options{Calm: c.Calm}))}
 		}
 	}
 	t.add(r, sim.Explain(r, sim.Options{Calm: c.Calm}), time.Since(begun))

@@ -23,6 +23,8 @@ type Ledger struct {
 	Fail      func(*Breach) // told once; the simulation ends
 	Retention time.Duration // of the namespace
 
+	Tell func(*Run, *historypb.HistoryEvent) // told of each event that becomes durable; nil: nobody is
+
 	Runs []*Run // in the order of their beginning
 
 	now     func() time.Duration // true time
@@ -85,6 +87,9 @@ func NewLedger(now func() time.Duration, fail func(*Breach)) *Ledger {
 
 // Run finds a run by its id.
 func (l *Ledger) Run(id string) *Run { return l.runs[id] }
+
+// Workflow is the workflow id of the run.
+func (r *Run) Workflow() string { return r.workflow }
 
 // Closed says that the run has ended.
 func (r *Run) Closed() bool { return r.closed }
@@ -271,6 +276,9 @@ func (l *Ledger) eventRecorded(r *Run, e *historypb.HistoryEvent) {
 	if a := e.GetWorkflowExecutionStartedEventAttributes(); a != nil {
 		r.workflow = a.WorkflowId
 		l.begun = append(l.begun, r)
+	}
+	if l.Tell != nil {
+		l.Tell(r, e)
 	}
 	if closes(e.EventType) {
 		l.ended = append(l.ended, r)

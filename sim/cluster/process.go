@@ -95,7 +95,7 @@ func (p *Process) step(b *box, in port.Input) {
 	c.U.Number(p.boot<<8 | uint64(b.index))
 	c.digest.input(in)
 	if c.U.Tracing() {
-		c.tell("%s <- %s", name(b.addr), inputStory(in))
+		c.tell("#%d %s <- %s", c.U.Steps(), name(b.addr), inputStory(in))
 	}
 	c.markInput(in)
 	b.machine.Step(p.clock(), in, &b.out)
@@ -150,7 +150,7 @@ func (p *Process) publish(b *box, s *port.Snapshot) {
 // Crash ends the process at once: machines, memory and connections are gone.
 func (p *Process) Crash() {
 	p.c.Counts.Crashes++
-	p.c.tell("node %d crashes", p.id)
+	p.c.tell("* node %d crashes", p.id)
 	p.end()
 }
 
@@ -165,7 +165,7 @@ func (p *Process) end() {
 // Drain asks every machine to end what can be ended, and ends the process after a while.
 func (p *Process) Drain(within time.Duration, ended func()) {
 	p.c.Counts.Drains++
-	p.c.tell("node %d drains", p.id)
+	p.c.tell("* node %d drains", p.id)
 	p.draining = true
 	for _, b := range p.boxes {
 		p.post(b, port.Drain{}, 0)
@@ -181,7 +181,7 @@ func (p *Process) Drain(within time.Duration, ended func()) {
 // Pause stops the process without its knowing; Resume lets it go on, with everything that came meanwhile.
 func (p *Process) Pause() {
 	p.c.Counts.Pauses++
-	p.c.tell("node %d pauses", p.id)
+	p.c.tell("* node %d pauses", p.id)
 	p.paused = true
 }
 
@@ -190,7 +190,7 @@ func (p *Process) Resume() {
 	if !p.up || !p.paused {
 		return
 	}
-	p.c.tell("node %d resumes", p.id)
+	p.c.tell("* node %d resumes", p.id)
 	p.paused = false
 	waiting := p.deferred
 	p.deferred = nil
@@ -209,7 +209,7 @@ func (p *Process) Stall(pick int, d time.Duration) {
 // Jump moves the wall clock.
 func (p *Process) Jump(d time.Duration) {
 	p.c.Counts.Jumps++
-	p.c.tell("clock of node %d jumps by %v", p.id, d)
+	p.c.tell("* clock of node %d jumps by %v", p.id, d)
 	p.skew += d
 }
 

@@ -128,6 +128,9 @@ type deed struct {
 func (w *World) perform(o *Op, done func()) {
 	client, _, _ := strings.Cut(o.ID, ".")
 	d := &deed{actor: actor{world: w, rand: w.U.Rand("op " + o.ID), name: client}, op: o, done: done}
+	if w.U.Tracing() {
+		w.tell("%s", strings.TrimPrefix(o.String(), o.At.String()+" "))
+	}
 	req := proto.Clone(o.Request)
 	if e := executionIn(req); e != nil && e.RunId == "" && o.Of != "" {
 		e.RunId = w.started[o.Of]
@@ -178,6 +181,13 @@ func (d *deed) repeat(req proto.Message) {
 }
 
 func (d *deed) answered(req proto.Message, r cluster.Result) {
+	if d.world.U.Tracing() {
+		if r.Refusal != nil {
+			d.world.tell("%s was refused: %s", d.op.ID, r.Refusal.Message)
+		} else {
+			d.world.tell("%s was answered: %v", d.op.ID, r.Message)
+		}
+	}
 	switch m := r.Message.(type) {
 	case *workflowservice.StartWorkflowExecutionResponse:
 		d.world.know(d.op, req.(*workflowservice.StartWorkflowExecutionRequest).WorkflowId, m.RunId)

@@ -143,6 +143,10 @@ func (w *World) know(o *Op, workflow, run string) {
 	}
 }
 
+func (w *World) tell(format string, args ...any) {
+	w.U.Trace(fmt.Sprintf("%12.6f * ", w.U.Now().Seconds()) + fmt.Sprintf(format, args...))
+}
+
 func queueName(n int) string { return fmt.Sprintf("queue-%d", n) }
 
 // Heal ends the bad behaviour of everybody.
