@@ -68,6 +68,7 @@ type Caller struct {
 	Call     port.Call
 	Client   port.Client
 	NewID    func() string // UUIDs, for request ids and polls
+	Members  *port.Members // this node's view of the cluster; nil: it is alone
 }
 
 // Plan is what becomes of an admitted request: In goes to To, which replies to
@@ -184,16 +185,13 @@ func (a *admission) toRun(body proto.Message, workflowID, runID string) (Plan, *
 
 func (a *admission) toKey(body proto.Message, run port.RunKey) (Plan, *port.Request) {
 	in := &port.Request{Call: a.caller.Call, Deadline: a.caller.Deadline, Namespace: a.ns, Run: run, Body: body, Client: a.caller.Client}
-	shard := a.snapshot.ShardOf(port.Slot(run.NamespaceID, run.WorkflowID))
-	return Plan{To: port.ShardAddress(a.set.Node, shard), In: in}, in
+	return Plan{To: a.place(in), In: in}, in
 }
 
 // registry sends the request to the registry's machine.
 func (a *admission) registry(body proto.Message) Plan {
-	return Plan{
-		To: port.Address{Node: a.set.Node, Role: port.RoleRegistry},
-		In: &port.Request{Call: a.caller.Call, Deadline: a.caller.Deadline, Body: body, Client: a.caller.Client},
-	}
+	in := &port.Request{Call: a.caller.Call, Deadline: a.caller.Deadline, Body: body, Client: a.caller.Client}
+	return Plan{To: a.place(in), In: in}
 }
 
 func answer(m proto.Message) Plan { return Plan{Answer: &port.Answer{Message: m}} }

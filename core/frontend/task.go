@@ -10,7 +10,6 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 
 	"perdure/core/port"
-	"perdure/core/taskqueue"
 	"perdure/core/validate"
 )
 
@@ -62,10 +61,8 @@ func (a *admission) pollEnd() (time.Time, *port.Refusal) {
 
 func (a *admission) poll(queue port.QueueKey, end time.Time, identity string, req any) Plan {
 	c := a.caller
-	return Plan{
-		To: port.Address{Node: a.set.Node, Role: port.RoleQueues, Index: taskqueue.PartOf(queue, a.set.QueueParts)},
-		In: &port.Poll{Call: c.Call, ID: c.NewID(), Queue: queue, Deadline: end, Identity: identity, Body: req, Client: c.Client},
-	}
+	in := &port.Poll{Call: c.Call, ID: c.NewID(), Queue: queue, Deadline: end, Identity: identity, Body: req, Client: c.Client}
+	return Plan{To: a.place(in), In: in}
 }
 
 // versioning refuses what the old ways of versioning workers ask for, which are
@@ -133,11 +130,8 @@ func (a *admission) shutdownWorker(req *workflowservice.ShutdownWorkerRequest) (
 	if req.StickyTaskQueue == "" || req.TaskQueue == "" {
 		return answer(&workflowservice.ShutdownWorkerResponse{}), nil
 	}
-	queue := port.QueueKey{NamespaceID: a.ns.ID, Name: req.StickyTaskQueue, Type: port.WorkflowQueue, Normal: req.TaskQueue}
-	return Plan{
-		To: port.Address{Node: a.set.Node, Role: port.RoleQueues, Index: taskqueue.PartOf(queue, a.set.QueueParts)},
-		In: &port.Request{Call: a.caller.Call, Namespace: a.ns, Body: req, Client: a.caller.Client},
-	}, nil
+	in := &port.Request{Call: a.caller.Call, Namespace: a.ns, Body: req, Client: a.caller.Client}
+	return Plan{To: a.place(in), In: in}, nil
 }
 
 // workerHeartbeat takes the status of workers and forgets it: there is no list of workers yet, and no

@@ -11,8 +11,8 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/protobuf/proto"
 
+	"perdure/core/placement"
 	"perdure/core/port"
-	"perdure/core/taskqueue"
 	"perdure/core/token"
 )
 
@@ -115,7 +115,7 @@ func TestPollsGoToTheirQueue(t *testing.T) {
 		if in.Queue != x.want || in.ID != "new-1" || in.Identity != "me" || in.Call.ID != 5 || in.Body != any(x.req) {
 			t.Errorf("poll %+v", in)
 		}
-		if want := (port.Address{Node: 3, Role: port.RoleQueues, Index: taskqueue.PartOf(x.want, 4)}); plan.To != want {
+		if want, _ := placement.Queue(nil, 3, 4, x.want); plan.To != want {
 			t.Errorf("to %v, want %v", plan.To, want)
 		}
 	}

@@ -135,6 +135,7 @@ type Log struct {
 	opens    openCall
 	trimming retry
 	draining bool
+	leaving  leaving
 }
 
 // NewLog makes a closed Log.
@@ -222,6 +223,8 @@ func (l *Log) completed(c *port.Completed, out *port.Effects) Event {
 		return l.flushCompleted(c, out)
 	case l.proofs.tag:
 		return l.confirmCompleted(c, out)
+	case l.leaving.tag:
+		return l.released()
 	}
 	return l.readCompleted(c)
 }
@@ -239,6 +242,7 @@ func (l *Log) End(now port.Clock, out *port.Effects) {
 	if l.state == active {
 		l.endConfirm(out)
 	}
+	l.endLeave(out)
 }
 
 // NextAlarm is when End wants to be called, zero if it need not be.
@@ -247,7 +251,11 @@ func (l *Log) NextAlarm() time.Time {
 	if l.state == active { // else End asks for none, and a time that has passed would ring without end
 		proof = l.proofs.at
 	}
-	for _, next := range [...]time.Duration{l.opens.at, l.flushAlarm(), proof, l.trimming.at} {
+	leave := l.leaving.until
+	if l.leaving.tag != 0 {
+		leave = 0
+	}
+	for _, next := range [...]time.Duration{l.opens.at, l.flushAlarm(), proof, l.trimming.at, leave} {
 		if next != 0 && (at == 0 || next < at) {
 			at = next
 		}
@@ -281,6 +289,7 @@ func (l *Log) drop(out *port.Effects) {
 	l.handed.stale = l.handed.out
 	l.hold = 0
 	l.draining = false
+	l.leaving = leaving{}
 }
 
 func (l *Log) nextTag() uint64 {

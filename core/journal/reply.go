@@ -105,7 +105,7 @@ func (l *Log) refuseWaiting(out *port.Effects) {
 
 // moved sends the caller's frontend looking for the new owner. The token is the dropped memory's.
 func moved(r port.Reply) port.Reply {
-	return port.Reply{Call: r.Call, Refusal: port.Refuse(port.Unavailable, "shard moved")}
+	return port.Reply{Call: r.Call, Refusal: port.MovedMaybe()}
 }
 
 // endConfirm asks the store who owns the shard if replies wait for a proof that

@@ -20,7 +20,9 @@ import (
 // Config is what a node is made of.
 type Config struct {
 	ID        port.NodeID // default 1
-	Owner     string      // address by which others find the node
+	Owner     string      // by which others find the node; in a cluster port.Member.Owner
+	Roles     port.Roles  // default all
+	Clustered bool        // there may be other nodes: it does nothing before it is told who belongs to the cluster (port.Members)
 	Exclusive bool        // store.Exclusive()
 	Apart     bool        // store.Apart()
 	// Rand makes the seeded generator of a machine, named by a label.
@@ -51,6 +53,9 @@ func (c *Config) defaults() {
 	if c.ID == 0 {
 		c.ID = 1
 	}
+	if c.Roles == 0 {
+		c.Roles = port.AllRoles
+	}
 	if c.Shards == 0 {
 		c.Shards = DefaultShards
 	}
@@ -66,6 +71,14 @@ func (c *Config) defaults() {
 	if c.Limits == (validate.Limits{}) {
 		c.Limits = validate.Defaults()
 	}
+}
+
+// members is the view that a node starts with: nobody, or none if it is alone.
+func (c *Config) members() *port.Members {
+	if c.Clustered {
+		return &port.Members{}
+	}
+	return nil
 }
 
 // Machine is one machine and where it is reached.
@@ -85,16 +98,20 @@ func New(cfg Config) *Node {
 	cfg.defaults()
 	n := &Node{Frontend: frontend.New(frontend.Settings{Node: cfg.ID, QueueParts: cfg.QueueParts, Limits: cfg.Limits})}
 	committer := n.addCommitters(&cfg)
-	for i := range cfg.QueueParts {
-		at := port.Address{Node: cfg.ID, Role: port.RoleQueues, Index: uint32(i)}
-		n.add(at, taskqueue.New(taskqueue.Config{Self: at, Budget: cfg.MemoryBytes / 8 / cfg.QueueParts}))
+	if cfg.Roles.Has(port.Matches) {
+		for i := range cfg.QueueParts {
+			at := port.Address{Node: cfg.ID, Role: port.RoleQueues, Index: uint32(i)}
+			n.add(at, taskqueue.New(taskqueue.Config{Self: at, Members: cfg.members(), Parts: cfg.QueueParts, Budget: cfg.MemoryBytes / 8 / cfg.QueueParts}))
+		}
 	}
-	for i := 1; i <= cfg.Shards; i++ {
-		n.add(newShard(&cfg, committer(store.ShardID(i)), store.ShardID(i)))
+	if cfg.Roles.Has(port.KeepsHistory) {
+		for i := 1; i <= cfg.Shards; i++ {
+			n.add(newShard(&cfg, committer(store.ShardID(i)), store.ShardID(i)))
+		}
 	}
 	at := port.Address{Node: cfg.ID, Role: port.RoleRegistry}
 	n.add(at, registry.New(registry.Config{
-		Self: at, Committer: committer(store.RegistryShard), Owner: cfg.Owner, Shards: cfg.Shards, Exclusive: cfg.Exclusive, MinRetention: cfg.MinRetention, Rand: cfg.Rand("registry"),
+		Self: at, Members: cfg.members(), Committer: committer(store.RegistryShard), Owner: cfg.Owner, Shards: cfg.Shards, Exclusive: cfg.Exclusive, MinRetention: cfg.MinRetention, Rand: cfg.Rand("registry"),
 	}))
 	return n
 }
@@ -108,7 +125,7 @@ func (n *Node) addCommitters(cfg *Config) func(store.ShardID) port.Address {
 		}
 		return port.Address{Node: cfg.ID, Role: port.RoleCommitter, Index: uint32(s)}
 	}
-	for i := 0; i == 0 || cfg.Apart && i <= cfg.Shards; i++ {
+	for i := 0; cfg.Roles.Has(port.KeepsHistory) && (i == 0 || cfg.Apart && i <= cfg.Shards); i++ {
 		c := at(store.ShardID(i))
 		n.add(c, journal.NewCommitter(c))
 	}
@@ -123,7 +140,7 @@ func newShard(cfg *Config, committer port.Address, id store.ShardID) (port.Addre
 		opened = func(tailRows int) { cfg.Opened(id, tailRows) }
 	}
 	return at, shard.New(shard.Config{
-		Self: at, Committer: committer, Shard: id, Owner: cfg.Owner, QueueParts: cfg.QueueParts, Exclusive: cfg.Exclusive,
+		Self: at, Members: cfg.members(), Committer: committer, Shard: id, Owner: cfg.Owner, QueueParts: cfg.QueueParts, Exclusive: cfg.Exclusive,
 		Rand: cfg.Rand("shard " + strconv.Itoa(int(id))), Limits: cfg.Limits,
 		CacheBytes: each * 3 / 8, UnflushedMax: each * 3 / 8, DispatchBytes: each / 8, DeadlineBytes: each / 8, FlushBytes: cfg.FlushBytes, FlushAge: cfg.FlushAge, Opened: opened,
 		Quarantined: cfg.Quarantined,

@@ -27,6 +27,38 @@ type Drain struct{}
 // Published carries a new snapshot of the registry.
 type Published struct{ Snapshot *Snapshot }
 
+// Between the machines of one shard at different nodes (core/ownership), and of the registry's.
+type (
+	// Claim asks the owner of a shard to leave it: the sender should own it.
+	Claim struct{ From Address }
+	// Claimed answers: granted once the owner has left, or has nothing to leave; else it stays.
+	Claimed struct {
+		From    Address
+		Granted bool
+	}
+	// Elsewhere answers a message about a shard that is not, or no longer, here: a Subscribe, a Pull, a Taken.
+	// It comes unasked to who subscribed when the shard leaves.
+	Elsewhere struct {
+		Shard Address // whose place was asked
+		To    NodeID  // who may have it; 0: unknown
+	}
+	// Fetch asks the registry's owner for a snapshot that is newer than Version.
+	Fetch struct {
+		From    Address
+		Tag     uint64
+		Version uint64
+	}
+	// Fetched answers a Fetch of that Tag, without a Snapshot if there is no newer
+	// one; with Tag 0 it comes unasked, as the registry has changed.
+	Fetched struct {
+		Tag      uint64
+		Snapshot *Snapshot
+	}
+	// Refresh asks a node's own registry machine to get whatever was published before
+	// now; the empty reply says that it has, or that the owner does not answer.
+	Refresh struct{ Call Call }
+)
+
 // Request is a call of the API, admitted by a frontend. Body is the request
 // message as the frontend filled it in; Token the verified task token if the call has one.
 type Request struct {
@@ -122,6 +154,7 @@ type (
 		After string
 		Tasks []Task
 		More  bool
+		Epoch store.Epoch // of the shard's owner
 	}
 	// Pull asks a shard for the oldest tasks of a queue whose Key is above After.
 	Pull struct {
@@ -131,23 +164,29 @@ type (
 		Max   int
 	}
 	// Offer is a hint that a task can be taken now. Expect asks for Declined if
-	// nobody takes it.
+	// nobody takes it. Announce says that the shard knows of no subscription.
 	Offer struct {
 		Task   Task
 		Expect bool
+		Epoch  store.Epoch // of the shard's owner
+
+		Announce bool
 	}
 	// Declined answers an Offer: nobody waits. Dead says that the (sticky) queue saw
 	// no poller for 10 s.
+	// Moved says that the queue has another owner now, to whom a query must be offered anew.
 	Declined struct {
-		Task Task
-		Dead bool
+		Task  Task
+		Dead  bool
+		Moved bool
 	}
 	// Taken asks the shard to give the task to the poll.
 	Taken struct {
+		From Address
 		Task Task
 		Poll *Poll
 	}
-	// Untaken gives a poll back: the task was gone. The queue serves the poll again, first in line.
+	// Untaken gives a poll back: the task was gone, or its shard is. The queue serves the poll again, first in line.
 	Untaken struct {
 		Task Task
 		Poll *Poll
@@ -171,6 +210,7 @@ type (
 		Sent     time.Time // of this copy, wall time of the sender; old copies are dropped
 		Repeated bool      // there may have been copies before this one
 		Checked  bool      // the receiver's own note: the run to start is not stored
+		Hops     uint8     // nodes that passed it on because the receiver had moved
 	}
 	// Outcome is the answer to a Message; it leaves after it is durable at the receiver.
 	Outcome struct {
@@ -178,6 +218,7 @@ type (
 		Kind MessageKind
 		ID   int64
 		Body any
+		Hops uint8 // as of a Message
 	}
 )
 
@@ -200,6 +241,13 @@ func (Alarmed) input()     {}
 func (Wake) input()        {}
 func (Drain) input()       {}
 func (Published) input()   {}
+func (*Members) input()    {}
+func (Claim) input()       {}
+func (Claimed) input()     {}
+func (Elsewhere) input()   {}
+func (Fetch) input()       {}
+func (Fetched) input()     {}
+func (Refresh) input()     {}
 func (*Request) input()    {}
 func (Gone) input()        {}
 func (Undelivered) input() {}

@@ -36,6 +36,7 @@ type Refusal struct {
 	Code    Code
 	Message string
 	Detail  proto.Message
+	Moved   *Moved // set if the call only went to the wrong place
 }
 
 func (r *Refusal) Error() string { return r.Message }
@@ -60,7 +61,7 @@ func Missing(format string, args ...any) *Refusal {
 
 // NamespaceMissing refuses an unknown namespace.
 func NamespaceMissing(name string) *Refusal {
-	return &Refusal{NotFound, fmt.Sprintf("Namespace %s is not found.", name), &errordetails.NamespaceNotFoundFailure{Namespace: name}}
+	return &Refusal{Code: NotFound, Message: fmt.Sprintf("Namespace %s is not found.", name), Detail: &errordetails.NamespaceNotFoundFailure{Namespace: name}}
 }
 
 // NotReady refuses what a workflow can do only later (WorkflowNotReady).
@@ -72,7 +73,7 @@ func NotReady(format string, args ...any) *Refusal {
 
 // Exhausted refuses because a limit was reached.
 func Exhausted(cause enumspb.ResourceExhaustedCause, scope enumspb.ResourceExhaustedScope, message string) *Refusal {
-	return &Refusal{ResourceExhausted, message, &errordetails.ResourceExhaustedFailure{Cause: cause, Scope: scope}}
+	return &Refusal{Code: ResourceExhausted, Message: message, Detail: &errordetails.ResourceExhaustedFailure{Cause: cause, Scope: scope}}
 }
 
 // Busy refuses while a close of the workflow is being tried (BUSY_WORKFLOW).
@@ -82,10 +83,10 @@ func Busy(message string) *Refusal {
 
 // AlreadyStarted refuses a start because of the current run.
 func AlreadyStarted(message, requestID, runID, firstRunID string) *Refusal {
-	return &Refusal{AlreadyExists, message, &errordetails.WorkflowExecutionAlreadyStartedFailure{StartRequestId: requestID, RunId: runID, FirstExecutionRunId: firstRunID}}
+	return &Refusal{Code: AlreadyExists, Message: message, Detail: &errordetails.WorkflowExecutionAlreadyStartedFailure{StartRequestId: requestID, RunId: runID, FirstExecutionRunId: firstRunID}}
 }
 
 // QueryFailure carries the failure of a query handler.
 func QueryFailure(message string, f *failurepb.Failure) *Refusal {
-	return &Refusal{InvalidArgument, message, &errordetails.QueryFailedFailure{Failure: f}}
+	return &Refusal{Code: InvalidArgument, Message: message, Detail: &errordetails.QueryFailedFailure{Failure: f}}
 }

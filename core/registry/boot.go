@@ -50,6 +50,7 @@ type read struct {
 }
 
 func (r *Registry) opened() {
+	r.seat.Opened(r.now)
 	r.forget()
 	r.phase = reading
 	r.scan()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"perdure/core/journal"
+	"perdure/core/ownership"
 	"perdure/core/port"
 	"perdure/core/store"
 	"perdure/core/validate"
@@ -22,8 +23,9 @@ import (
 // Config says what a registry belongs to and what a first start makes.
 type Config struct {
 	Self, Committer port.Address
-	Owner           string // address of the node
-	Exclusive       bool   // store.Exclusive()
+	Members         *port.Members // the first view; nil: this node is alone
+	Owner           string        // address of the node
+	Exclusive       bool          // store.Exclusive()
 
 	// Rand is seeded and this machine's own. The keys of task tokens come from it:
 	// outside the simulator it must be a generator that nobody can guess.
@@ -73,6 +75,12 @@ type Registry struct {
 	now   port.Clock
 	armed time.Time
 
+	members  *port.Members // nil: this node is alone
+	seat     ownership.Seat
+	leaving  bool
+	mirror   mirror
+	draining bool
+
 	phase     phase
 	state     state
 	changed   store.Seq   // position of the last change
@@ -92,20 +100,25 @@ type unsent struct {
 // New makes a registry that opens itself when it is started.
 func New(cfg Config) *Registry {
 	cfg.defaults()
-	return &Registry{cfg: cfg, log: journal.NewLog(journal.LogConfig{
+	r := &Registry{cfg: cfg, members: cfg.Members, log: journal.NewLog(journal.LogConfig{
 		Self: cfg.Self, Committer: cfg.Committer, Shard: store.RegistryShard, Owner: cfg.Owner, Exclusive: cfg.Exclusive,
 		Nonce: func() store.Nonce { return store.Nonce(cfg.Rand()) },
 	})}
+	r.seat = ownership.New(ownership.Config{Self: cfg.Self, Shard: store.RegistryShard, Members: cfg.Members, Exclusive: cfg.Exclusive, Rand: cfg.Rand})
+	return r
 }
 
 // Step handles one input.
 func (r *Registry) Step(now port.Clock, in port.Input, out *port.Effects) {
 	r.now, r.out = now, out
-	if !r.handleLog(in) {
+	if !r.handleLog(in) && !r.seat.Handle(now, in, out) {
 		r.handle(in)
 	}
+	r.obey()
 	r.retry()
 	r.log.End(now, out)
+	r.left()
+	r.reflect()
 	r.arm()
 }
 
@@ -125,8 +138,7 @@ func (r *Registry) handleLog(in port.Input) bool {
 	case journal.Durable:
 		r.publish()
 	case journal.Lost:
-		r.forget()
-		r.log.Open(r.now, r.out)
+		r.lose()
 	case journal.Failed:
 		r.openFailed(ev.Err)
 	}
@@ -137,7 +149,17 @@ func (r *Registry) handleLog(in port.Input) bool {
 func (r *Registry) handle(in port.Input) {
 	switch in := in.(type) {
 	case port.Start:
-		r.log.Open(r.now, r.out)
+		r.seat.Enable()
+	case *port.Members:
+		r.members = in
+		r.seat.View(in)
+		r.mirror.at = 0
+	case port.Fetch:
+		r.fetch(&in)
+	case port.Fetched:
+		r.fetched(&in)
+	case port.Refresh:
+		r.refresh(in.Call)
 	case *port.Completed:
 		r.created(in)
 	case *port.Request:
@@ -145,6 +167,8 @@ func (r *Registry) handle(in port.Input) {
 	case port.Alarmed:
 		r.armed = time.Time{} // it is spent, even if it came a little early
 	case port.Drain:
+		r.draining = true
+		r.seat.Drain()
 		r.log.FlushNow()
 	}
 }
@@ -174,7 +198,8 @@ func (r *Registry) publish() {
 		newest, r.unsent = r.unsent[0].snapshot, r.unsent[1:]
 	}
 	if newest != nil {
-		r.out.Add(port.Publish{Snapshot: newest})
+		r.show(newest)
+		r.push(newest)
 	}
 }
 
@@ -185,13 +210,16 @@ func (r *Registry) snapshot() *port.Snapshot {
 
 func (r *Registry) arm() {
 	at := r.log.NextAlarm()
-	for _, next := range [...]time.Duration{r.read.at, r.shards.at} {
+	for _, next := range [...]time.Duration{r.read.at, r.shards.at, r.mirror.next()} {
 		if next == 0 {
 			continue
 		}
 		if wall := r.now.Wall.Add(next - r.now.Mono); at.IsZero() || wall.Before(at) {
 			at = wall
 		}
+	}
+	if next := r.seat.NextAlarm(r.now); at.IsZero() || !next.IsZero() && next.Before(at) {
+		at = next
 	}
 	if !at.Equal(r.armed) {
 		r.armed = at

@@ -10,6 +10,10 @@ import (
 
 // request answers a call. Every answer, of a reader too, waits until what it shows is durable.
 func (r *Registry) request(in *port.Request) {
+	if r.members != nil && (r.phase != serving || r.leaving) {
+		r.out.Add(port.Reply{Call: in.Call, Refusal: port.MovedTo(r.elsewhere())})
+		return
+	}
 	if r.phase != serving {
 		r.out.Add(port.Reply{Call: in.Call, Refusal: port.Refuse(port.Unavailable, "the registry is opening: try again")})
 		return

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"perdure/core/history"
+	"perdure/core/placement"
 	"perdure/core/port"
 	"perdure/core/run"
 	"perdure/core/run/runpb"
@@ -115,7 +116,8 @@ func (s *Shard) lastBatch(e *entry) (history.Batch, bool) {
 }
 
 func (s *Shard) shardOf(k port.RunKey) port.Address {
-	return port.ShardAddress(s.cfg.Self.Node, s.snapshot.ShardOf(port.Slot(k.NamespaceID, k.WorkflowID)))
+	at, _ := placement.ShardAddress(s.members, s.cfg.Self.Node, s.snapshot.ShardOf(port.Slot(k.NamespaceID, k.WorkflowID)))
+	return at
 }
 
 // retire removes a closed run whose retention is over, and all its rows. It may

@@ -1,7 +1,10 @@
 package shard
 
 import (
+	"cmp"
 	"container/list"
+	"slices"
+	"strings"
 
 	"perdure/core/history"
 	"perdure/core/port"
@@ -127,8 +130,17 @@ func (c *cache) eachParked(f func(port.Input)) {
 			}
 		}
 	}
-	for _, w := range c.workflows { //ordered: refusals of independent callers, only when the shard is lost
-		for _, in := range w.parked {
+	var waiting []workflowKey
+	for k, w := range c.workflows { //ordered: sorted below
+		if len(w.parked) > 0 {
+			waiting = append(waiting, k)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b workflowKey) int {
+		return cmp.Or(strings.Compare(a.namespaceID, b.namespaceID), strings.Compare(a.workflowID, b.workflowID))
+	})
+	for _, k := range waiting {
+		for _, in := range c.workflows[k].parked {
 			f(in)
 		}
 	}

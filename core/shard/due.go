@@ -330,9 +330,3 @@ func (s *Shard) loadDue() {
 		s.readDue(all, openRows, s.loadQueues)
 	})
 }
-
-// loaded: what is needed at first is in memory.
-func (s *Shard) loaded() {
-	s.ready = true
-	s.runEarly()
-}

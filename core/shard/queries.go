@@ -29,7 +29,8 @@ type query struct {
 	stuck    time.Time // when the sticky worker has had its time; zero: it was not asked
 	ends     time.Time // the earlier of the two; its place in the order
 	buffered bool
-	task     port.Task // while it goes on its own; its stamp is the nonce of its token
+	task     port.Task    // while it goes on its own; its stamp is the nonce of its token
+	at       port.Address // the machine that it was offered to
 }
 
 func newQueries(last int64) queries {

@@ -43,6 +43,12 @@ func (s *Shard) query(r *port.Request, req *workflowservice.QueryWorkflowRequest
 		s.refused(r, f)
 		return
 	}
+	if again := s.queries.byCall[r.Call]; again != nil { // a frontend that heard nothing asks again
+		if !again.buffered {
+			s.offerQuery(again, again.task.Queue)
+		}
+		return
+	}
 	q := s.queries.add(r, e.key, s.newID())
 	if direct {
 		s.queryDirect(q, e)
@@ -71,7 +77,7 @@ func (s *Shard) cannotAsk(r *port.Request, e *entry, direct bool) *port.Refusal 
 	st := e.run.S
 	switch {
 	case s.draining:
-		return moved()
+		return s.moved()
 	case direct:
 		return nil
 	case e.run.Closed():
@@ -114,8 +120,9 @@ func (s *Shard) queryNormal(q *query, e *entry) {
 }
 
 func (s *Shard) offerQuery(q *query, queue port.QueueKey) {
+	q.at = s.listener(queue)
 	q.task = port.Task{Shard: s.cfg.Self, Queue: queue, Run: q.run, Kind: port.QueryTask, ID: q.number, Stamp: s.cfg.Rand()}
-	s.out.Send(s.queueAddress(queue), port.Offer{Task: q.task, Expect: true})
+	s.out.Send(q.at, port.Offer{Task: q.task, Expect: true, Epoch: s.log.Fence().Epoch})
 }
 
 // queryOf is the query that a task stands for; false if that task is over.
@@ -129,6 +136,8 @@ func (s *Shard) queryDeclined(d *port.Declined) {
 	q, ok := s.queryOf(d.Task.ID, d.Task.Stamp)
 	switch {
 	case !ok:
+	case d.Moved:
+		s.endQuery(q, s.moved())
 	case d.Task.Queue.Sticky():
 		s.leaveSticky(q, d)
 	case d.Dead:
@@ -318,7 +327,7 @@ func (s *Shard) expireQueries() {
 // withdrawQuery takes a query back from the task queue it waits in.
 func (s *Shard) withdrawQuery(q *query) {
 	if q.task.Kind != 0 && !q.buffered {
-		s.out.Send(s.queueAddress(q.task.Queue), port.Withdrawn{Task: q.task})
+		s.out.Send(q.at, port.Withdrawn{Task: q.task})
 	}
 }
 
@@ -336,6 +345,6 @@ func (s *Shard) refuseQueries() {
 	for _, q := range s.queries.all() {
 		s.withdrawQuery(q)
 		s.queries.remove(q)
-		s.replyNow(q.req.Call, moved())
+		s.replyNow(q.req.Call, s.moved())
 	}
 }

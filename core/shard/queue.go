@@ -72,6 +72,32 @@ type backlog struct {
 	window string // tasks from this key on are not in memory; empty: all are
 	until  time.Time
 	reads  int // under way
+
+	subscribers []subscriber  // who wants to hear of new tasks, the newest last
+	announce    time.Duration // monotonic: when the owner may be told again that something waits
+}
+
+// subscriber is an owner of the queue, or one that believes to be it.
+type subscriber struct {
+	from  port.Address
+	until time.Time
+}
+
+// subscribersMost of one queue are offered its tasks: more owners at once there are not.
+const subscribersMost = 3
+
+// note takes the newest subscription; those that are over are forgotten.
+func (b *backlog) note(from port.Address, until, now time.Time) {
+	b.until = until
+	if len(b.subscribers) == 1 && b.subscribers[0].from == from { // as a rule
+		b.subscribers[0].until = until
+		return
+	}
+	b.subscribers = slices.DeleteFunc(b.subscribers, func(x subscriber) bool { return x.from == from || !x.until.After(now) })
+	if len(b.subscribers) == subscribersMost {
+		b.subscribers = slices.Delete(b.subscribers, 0, 1)
+	}
+	b.subscribers = append(b.subscribers, subscriber{from, until})
 }
 
 func taskLess(a, b port.Task) bool { return a.Key < b.Key }
@@ -195,18 +221,79 @@ func (s *Shard) taskOf(e *entry, d *run.Dispatch) port.Task {
 	}
 }
 
-// dispatch makes a task wait in its queue. If somebody may listen it is offered
-// first, and gets its row only if nobody takes it.
+// dispatch makes a task wait in its queue. If somebody may listen at this node it
+// is offered first, and gets its row only if nobody takes it. An answer from
+// another node may never come: no record waits for it.
 func (s *Shard) dispatch(e *entry, d *run.Dispatch) {
 	t := s.taskOf(e, d)
 	b := s.queues.queues[t.Queue]
-	if !t.Queue.Sticky() && (b == nil || b.until.Before(s.now.Wall)) {
-		s.await(t)
+	if b == nil || b.until.Before(s.now.Wall) {
+		s.dispatchUnheard(t)
 		return
 	}
-	s.queues.held[offeredTask(&t)] = &held{task: t}
-	s.log.Hold()
-	s.out.Send(s.queueAddress(t.Queue), port.Offer{Task: t, Expect: true})
+	offer := port.Offer{Task: t, Expect: true, Epoch: s.log.Fence().Epoch}
+	last := len(b.subscribers) - 1
+	s.offer(b.subscribers[last].from, offer)
+	offer.Expect = false
+	for _, x := range b.subscribers[:last] { // the queue moves: its other owners hear of it
+		s.out.Send(x.from, offer)
+	}
+}
+
+// dispatchUnheard is dispatch for a queue that nobody subscribed to. Whether the
+// worker of a sticky queue lives must be found out. The owner of another one may be
+// at another node, and its subscription lost: it is told of a task now and then.
+func (s *Shard) dispatchUnheard(t port.Task) {
+	offer := port.Offer{Task: t, Expect: true, Epoch: s.log.Fence().Epoch, Announce: true}
+	if t.Queue.Sticky() {
+		s.offer(s.queueAddress(t.Queue), offer)
+		return
+	}
+	s.await(t)
+	if b := s.queues.queues[t.Queue]; b != nil && s.members != nil && s.now.Mono >= b.announce {
+		b.announce = s.now.Mono + announceAgain
+		offer.Expect = false
+		s.out.Send(s.queueAddress(t.Queue), offer)
+	}
+}
+
+// announceAgain is how long a queue that nobody subscribed to is not told of more tasks.
+const announceAgain = time.Second
+
+func (s *Shard) offer(to port.Address, o port.Offer) {
+	if to.Node == s.cfg.Self.Node {
+		s.queues.held[offeredTask(&o.Task)] = &held{task: o.Task}
+		s.log.Hold()
+	} else {
+		s.await(o.Task)
+	}
+	s.out.Send(to, o)
+}
+
+// announceQueues tells the owners of all queues in which something waits that the
+// shard is here now.
+func (s *Shard) announceQueues() {
+	var all []*backlog
+	for _, b := range s.queues.queues { //ordered: sorted below
+		if b.tasks.Len() > 0 {
+			all = append(all, b)
+		}
+	}
+	slices.SortFunc(all, func(a, b *backlog) int { return strings.Compare(a.prefix, b.prefix) })
+	for _, b := range all {
+		t, _ := b.tasks.Min()
+		b.announce = s.now.Mono + announceAgain
+		s.out.Send(s.queueAddress(b.key), port.Offer{Task: t, Epoch: s.log.Fence().Epoch, Announce: true})
+	}
+}
+
+// listener is the machine to which tasks of a queue are offered: the one that
+// subscribed last, else the one that should own the queue.
+func (s *Shard) listener(q port.QueueKey) port.Address {
+	if b := s.queues.queues[q]; b != nil && len(b.subscribers) > 0 && !b.until.Before(s.now.Wall) {
+		return b.subscribers[len(b.subscribers)-1].from
+	}
+	return s.queueAddress(q)
 }
 
 // await gives a task its row and its place in the queue.
@@ -278,7 +365,7 @@ func (s *Shard) declined(d *port.Declined) {
 
 func (s *Shard) subscribe(in *port.Subscribe) {
 	b := s.queues.of(in.Queue)
-	b.until = in.Until
+	b.note(in.From, in.Until, s.now.Wall)
 	s.queues.ends = append(s.queues.ends, subscriptionEnd{in.Until, in.Queue})
 	s.list(in.From, b, "", listMax)
 }
@@ -293,7 +380,7 @@ func (s *Shard) pull(in *port.Pull) {
 // read first: an empty answer means that there are no more.
 func (s *Shard) list(to port.Address, b *backlog, after string, most int) {
 	s.awaitHeld(b.key)
-	answer := port.Backlog{Shard: s.cfg.Self, Queue: b.key, After: after, More: b.window != ""}
+	answer := port.Backlog{Shard: s.cfg.Self, Queue: b.key, After: after, More: b.window != "", Epoch: s.log.Fence().Epoch}
 	b.tasks.Ascend(port.Task{Key: after}, func(t port.Task) bool {
 		if t.Key == after {
 			return true
@@ -335,7 +422,7 @@ func (s *Shard) listFromTable(to port.Address, b *backlog, after string, most in
 				s.queues.add(t)
 			}
 		}
-		answer := port.Backlog{Shard: s.cfg.Self, Queue: b.key, After: after, Tasks: tasks, More: window != ""}
+		answer := port.Backlog{Shard: s.cfg.Self, Queue: b.key, After: after, Tasks: tasks, More: window != "", Epoch: s.log.Fence().Epoch}
 		if len(tasks) > most {
 			answer.Tasks, answer.More = tasks[:most], true
 		}
@@ -445,7 +532,7 @@ func (s *Shard) expireSubscriptions() {
 	n := 0
 	for n < len(q.ends) && !q.ends[n].at.After(s.now.Wall) {
 		if b := q.queues[q.ends[n].queue]; b != nil && !b.until.After(s.now.Wall) {
-			b.until = time.Time{}
+			b.until, b.subscribers = time.Time{}, nil
 			q.forget(b)
 		}
 		n++

@@ -13,16 +13,18 @@ import (
 
 	"perdure/core/history"
 	"perdure/core/journal"
+	"perdure/core/ownership"
+	"perdure/core/placement"
 	"perdure/core/port"
 	"perdure/core/run"
 	"perdure/core/store"
-	"perdure/core/taskqueue"
 	"perdure/core/validate"
 )
 
 // Config is what a shard is made of.
 type Config struct {
 	Self, Committer port.Address
+	Members         *port.Members // the first view; nil: this node is alone
 	Shard           store.ShardID
 	Owner           string
 	QueueParts      int
@@ -70,8 +72,10 @@ type Shard struct {
 	time     int64 // shard time of this step, Unix ns
 	clock    int64 // time up to which the stored clock covers; Unix ns
 	out      *port.Effects
-	opened   bool // was asked for once
+	members  *port.Members // nil: this node is alone
+	seat     ownership.Seat
 	ready    bool
+	leaving  bool
 	draining bool
 	early    []port.Input // came before the shard was ready
 
@@ -100,12 +104,13 @@ type readDone func(ev *journal.Event)
 // New makes a shard that opens itself when it is started.
 func New(cfg Config) *Shard {
 	cfg.defaults()
-	s := &Shard{cfg: cfg}
+	s := &Shard{cfg: cfg, members: cfg.Members}
 	s.log = journal.NewLog(journal.LogConfig{
 		Self: cfg.Self, Committer: cfg.Committer, Shard: cfg.Shard, Owner: cfg.Owner, Exclusive: cfg.Exclusive,
 		Nonce:      func() store.Nonce { return store.Nonce(cfg.Rand()) },
 		FlushBytes: cfg.FlushBytes, FlushAge: cfg.FlushAge, MaxBytes: cfg.UnflushedMax, Coalesce: history.Coalesce,
 	})
+	s.seat = ownership.New(ownership.Config{Self: cfg.Self, Shard: cfg.Shard, Members: cfg.Members, Exclusive: cfg.Exclusive, Rand: cfg.Rand})
 	s.transition = s.newEnv()
 	s.forget()
 	return s
@@ -131,15 +136,17 @@ func (s *Shard) Step(now port.Clock, in port.Input, out *port.Effects) {
 	s.time = s.log.Time(now).UnixNano()
 	if ev, handled := s.log.Handle(now, in, out); handled {
 		s.logEvent(&ev)
-	} else {
+	} else if !s.seat.Handle(now, in, out) {
 		s.handle(in)
 	}
+	s.obey()
 	s.fireDue()
 	s.expireWaits()
 	s.expireSubscriptions()
 	s.repeatReads()
 	s.trimMemory()
 	s.log.End(now, out)
+	s.left()
 	s.arm()
 }
 
@@ -147,6 +154,10 @@ func (s *Shard) handle(in port.Input) {
 	switch in := in.(type) {
 	case port.Published:
 		s.published(in.Snapshot)
+		return
+	case *port.Members:
+		s.members = in
+		s.seat.View(in)
 		return
 	case port.Start:
 		return
@@ -161,21 +172,20 @@ func (s *Shard) handle(in port.Input) {
 		return
 	}
 	if !s.ready || s.snapshot == nil {
-		s.early = append(s.early, in)
+		s.park(in)
 		return
 	}
 	s.serve(in)
 }
 
 // published takes a new state of the registry. The first one that has this shard
-// in its layout opens it: before, the shard may not exist.
+// in its layout lets it be opened: before, the shard may not exist.
 func (s *Shard) published(snapshot *port.Snapshot) {
 	s.snapshot, s.lent = snapshot, nil
-	if !s.opened {
+	if !s.seat.Enabled() {
 		for _, r := range snapshot.Layout {
 			if r.Shard == s.cfg.Shard {
-				s.opened = true
-				s.log.Open(s.now, s.out)
+				s.seat.Enable()
 			}
 		}
 	}
@@ -210,20 +220,10 @@ func (s *Shard) serve(in port.Input) {
 	}
 }
 
-func (s *Shard) runEarly() {
-	if !s.ready || s.snapshot == nil {
-		return
-	}
-	early := s.early
-	s.early = nil
-	for _, in := range early {
-		s.serve(in)
-	}
-}
-
 func (s *Shard) logEvent(ev *journal.Event) {
 	switch ev.Kind {
 	case journal.Opened:
+		s.seat.Opened(s.now)
 		if s.cfg.Opened != nil {
 			s.cfg.Opened(s.log.TailRows())
 		}
@@ -236,33 +236,7 @@ func (s *Shard) logEvent(ev *journal.Event) {
 		}
 	case journal.Lost:
 		s.lose()
-		s.log.Open(s.now, s.out)
 	}
-}
-
-// lose drops the memory: another owner may have written since. Whoever waits is told to come again.
-func (s *Shard) lose() {
-	s.cache.eachParked(func(in port.Input) { s.refuse(in) })
-	s.waits.each(func(r *port.Request) { s.refuse(r) })
-	s.refuseQueries()
-	s.forget()
-}
-
-func moved() *port.Refusal {
-	return port.Refuse(port.Unavailable, "the shard of this workflow has moved or restarts; retry the call")
-}
-
-func (s *Shard) refuse(in port.Input) {
-	if r, ok := in.(*port.Request); ok {
-		s.replyNow(r.Call, moved())
-	}
-	if t, ok := in.(port.Taken); ok {
-		s.untaken(&t)
-	}
-}
-
-func (s *Shard) replyNow(c port.Call, f *port.Refusal) {
-	s.out.Add(port.Reply{Call: c, Refusal: f})
 }
 
 // read asks the store; done runs when the rows are there.
@@ -313,6 +287,7 @@ func (s *Shard) expireWaits() {
 // drain ends what can be ended: long polls are answered, the journal is flushed.
 func (s *Shard) drain() {
 	s.draining = true
+	s.seat.Drain()
 	s.waits.each(func(r *port.Request) { s.historyTimedOut(r) })
 	s.waits = newWaits()
 	s.refuseQueries()
@@ -329,6 +304,7 @@ func (s *Shard) arm() {
 	at = earlier(at, s.waits.next())
 	at = earlier(at, s.queries.next())
 	at = earlier(at, s.nextRead())
+	at = earlier(at, s.seat.NextAlarm(s.now))
 	if !at.IsZero() && (s.armed.IsZero() || at.Before(s.armed)) {
 		s.armed = at
 		s.out.Add(port.Alarm{At: at})
@@ -405,5 +381,6 @@ func formatUUID(hi, lo uint64) string {
 }
 
 func (s *Shard) queueAddress(q port.QueueKey) port.Address {
-	return port.Address{Node: s.cfg.Self.Node, Role: port.RoleQueues, Index: taskqueue.PartOf(q, s.cfg.QueueParts)}
+	at, _ := placement.Queue(s.members, s.cfg.Self.Node, s.cfg.QueueParts, q)
+	return at
 }

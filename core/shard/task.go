@@ -45,7 +45,7 @@ func (s *Shard) taken(in *port.Taken) {
 
 // untaken gives the poll back to its queue: the task has gone.
 func (s *Shard) untaken(in *port.Taken) {
-	s.out.Send(s.queueAddress(in.Task.Queue), port.Untaken{Task: in.Task, Poll: in.Poll})
+	s.out.Send(in.From, port.Untaken{Task: in.Task, Poll: in.Poll})
 }
 
 func (s *Shard) workflowTaken(e *entry, in *port.Taken) {

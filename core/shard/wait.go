@@ -53,6 +53,9 @@ func (h *waitHeap) Pop() any {
 }
 
 func (w *waits) add(k port.RunKey, r *port.Request, closed bool, until time.Time) {
+	if before := w.byCall[r.Call]; before != nil { // a frontend that heard nothing asks again
+		w.remove(before)
+	}
 	x := &wait{req: r, key: k, closed: closed, until: until}
 	w.byRun[k] = append(w.byRun[k], x)
 	w.byCall[r.Call] = x

@@ -9,6 +9,9 @@ import (
 // backlog takes in what a shard lists. It is served before it is trimmed: a
 // window over the budget still feeds the polls that wait.
 func (m *Queues) backlog(now port.Clock, b *port.Backlog, out *port.Effects) {
+	if !m.heard(now, b.Shard, b.Epoch, out) {
+		return
+	}
 	q := m.queues[b.Queue]
 	if q == nil {
 		return // forgotten since; the next poll subscribes again

@@ -318,7 +318,7 @@ func (s *modelShard) take(t *rapid.T, w *world, in port.Taken) {
 	}
 	i := slices.IndexFunc(*list, func(task port.Task) bool { return task == in.Task })
 	if i < 0 || s.retired {
-		s.out = append(s.out, port.Untaken(in))
+		s.out = append(s.out, port.Untaken{Task: in.Task, Poll: in.Poll})
 		return
 	}
 	if p.state == "gone" { // undelivered: the task is offered again

@@ -7,10 +7,16 @@ import (
 // offer gives a fresh task to the poll that waits longest. With a poll waiting no
 // older task is known here (Q1); one that is only known to exist is not waited for.
 func (m *Queues) offer(now port.Clock, o *port.Offer, out *port.Effects) {
+	if !m.heard(now, o.Task.Shard, o.Epoch, out) {
+		return // of an owner that was displaced since
+	}
 	q := m.queues[o.Task.Queue]
+	if q != nil && o.Announce {
+		m.announced(now, q, o.Task.Shard, out)
+	}
 	if q != nil {
 		if w := q.first(); w != nil {
-			out.Send(o.Task.Shard, port.Taken{Task: o.Task, Poll: m.leave(now, w)})
+			out.Send(o.Task.Shard, port.Taken{From: m.cfg.Self, Task: o.Task, Poll: m.leave(now, w)})
 			return
 		}
 	}

@@ -11,13 +11,24 @@ import (
 // admit serves a poll or lets it wait. A poll that comes back because its task
 // was gone (again) waits before those that came later.
 //
-// Polls are not deduplicated by call or ID: a frontend sends each once, and the
-// start it leads to is idempotent by the poll's ID at the shard.
+// A poll that is sent again while its first copy is on its way to a shard may be
+// served twice: the second answer finds its caller gone, and its start is taken back.
 func (m *Queues) admit(now port.Clock, p *port.Poll, again bool, out *port.Effects) {
 	wait := p.Deadline.Sub(now.Wall)
-	if m.draining || wait <= 0 {
+	switch {
+	case wait <= 0, m.draining && m.members == nil:
 		answerEmpty(p, out)
 		return
+	case m.draining:
+		out.Add(port.Reply{Call: p.Call, Refusal: port.MovedTo(0)})
+		return
+	}
+	if n, mine := m.owns(p.Queue); !mine {
+		out.Add(port.Reply{Call: p.Call, Refusal: port.MovedTo(n)})
+		return
+	}
+	if _, waits := m.calls[p.Call]; waits && !again {
+		return // its frontend heard nothing for a while and sent it once more
 	}
 	q := m.queues[p.Queue]
 	if q == nil {
@@ -28,7 +39,7 @@ func (m *Queues) admit(now port.Clock, p *port.Poll, again bool, out *port.Effec
 		m.renew(now, q, out)
 	}
 	if task, ok := m.next(q); ok {
-		out.Send(task.Shard, port.Taken{Task: task, Poll: p})
+		out.Send(task.Shard, port.Taken{From: m.cfg.Self, Task: task, Poll: p})
 	} else {
 		m.wait(q, p, again, now.Mono+wait)
 	}
@@ -92,7 +103,7 @@ func (m *Queues) serve(now port.Clock, q *queue, out *port.Effects) {
 		if !ok {
 			return
 		}
-		out.Send(task.Shard, port.Taken{Task: task, Poll: m.leave(now, w)})
+		out.Send(task.Shard, port.Taken{From: m.cfg.Self, Task: task, Poll: m.leave(now, w)})
 	}
 }
 
@@ -114,6 +125,10 @@ func (m *Queues) gone(now port.Clock, call port.Call) {
 func (m *Queues) shutdown(now port.Clock, r *port.Request, out *port.Effects) {
 	req := r.Body.(*workflowservice.ShutdownWorkerRequest)
 	key := port.QueueKey{NamespaceID: r.Namespace.ID, Name: req.StickyTaskQueue, Type: port.WorkflowQueue, Normal: req.TaskQueue}
+	if n, mine := m.owns(key); !mine {
+		out.Add(port.Reply{Call: r.Call, Refusal: port.MovedTo(n)})
+		return
+	}
 	if q := m.queues[key]; q != nil {
 		for w := q.first(); w != nil; w = q.first() {
 			m.end(now, w, out)

@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"perdure/core/port"
+	"perdure/core/store"
 )
 
 // Periods. All are measured in monotonic time; a jump of the wall clock does not touch them.
@@ -46,12 +47,15 @@ const expirePerStep = 256
 
 // Config is fixed at construction.
 type Config struct {
-	Self port.Address
+	Self    port.Address
+	Members *port.Members // the first view; nil: this node is alone
 
 	// Window is how many tasks of one queue are listed from one shard: 100 (1 to 1,000).
 	Window int
 	// Queries is how many queries of one queue are kept: 1,000 (1 to 10,000).
 	Queries int
+	// Parts of all task queues at this node, when it is alone: 1.
+	Parts int
 	// Budget bounds the bytes of all tasks in memory: 64 MiB (0.1 KiB to 1 GiB).
 	Budget int
 }
@@ -60,7 +64,12 @@ type Config struct {
 type Queues struct {
 	cfg      Config
 	started  time.Duration
-	shards   []port.Address // of the layout, in its order
+	members  *port.Members // nil: this node is alone
+	layout   []store.ShardID
+	shards   []port.Address        // where they are, as far as is known; in the order of the layout
+	epochs   []store.Epoch         // of their owners, 0: not heard of
+	followed []time.Duration       // when each may be followed elsewhere again
+	places   map[store.ShardID]int // of each shard in the layout; looked up only
 	queues   map[port.QueueKey]*queue
 	calls    map[port.Call]*waiter
 	timers   timers
@@ -79,13 +88,17 @@ func New(cfg Config) *Queues {
 	if cfg.Queries == 0 {
 		cfg.Queries = 1000
 	}
+	if cfg.Parts == 0 {
+		cfg.Parts = 1
+	}
 	if cfg.Budget == 0 {
 		cfg.Budget = 64 << 20
 	}
 	return &Queues{
-		cfg:    cfg,
-		queues: map[port.QueueKey]*queue{},
-		calls:  map[port.Call]*waiter{},
+		cfg:     cfg,
+		members: cfg.Members,
+		queues:  map[port.QueueKey]*queue{},
+		calls:   map[port.Call]*waiter{},
 	}
 }
 
@@ -99,6 +112,10 @@ func (m *Queues) Step(now port.Clock, in port.Input, out *port.Effects) {
 		m.admit(now, in, false, out)
 	case port.Untaken:
 		m.admit(now, in.Poll, true, out)
+	case port.Elsewhere:
+		m.elsewhere(now, &in, out)
+	case *port.Members:
+		m.view(now, in, out)
 	case port.Backlog:
 		m.backlog(now, &in, out)
 	case port.Withdrawn:

@@ -52,11 +52,14 @@ func (m *Queues) look(now port.Clock, q *queue, out *port.Effects) {
 
 // forget drops a queue. Its backlog is safe with the shards; its queries are not
 // known elsewhere as open to anyone, so the shards learn that nobody will come (Q5).
-func (m *Queues) forget(q *queue, out *port.Effects) {
+func (m *Queues) forget(q *queue, out *port.Effects) { m.close(q, port.Declined{Dead: true}, out) }
+
+// close drops a queue and declines its queries.
+func (m *Queues) close(q *queue, say port.Declined, out *port.Effects) {
 	for q.queries.len() > 0 {
-		t := q.queries.pop()
-		m.bytes -= size(&t)
-		out.Send(t.Shard, port.Declined{Task: t, Dead: true})
+		say.Task = q.queries.pop()
+		m.bytes -= size(&say.Task)
+		out.Send(say.Task.Shard, say)
 	}
 	for _, s := range q.sources {
 		m.discard(&s.window)
@@ -65,30 +68,9 @@ func (m *Queues) forget(q *queue, out *port.Effects) {
 	delete(m.queues, q.key)
 }
 
-// publish learns the layout. Queues with polls subscribe at new shards; those
-// without do so when the next poll comes.
-func (m *Queues) publish(now port.Clock, snap *port.Snapshot, out *port.Effects) {
-	if snap == nil {
-		return
-	}
-	shards := make([]port.Address, len(snap.Layout))
-	for i, r := range snap.Layout {
-		shards[i] = port.ShardAddress(m.cfg.Self.Node, r.Shard)
-	}
-	if slices.Equal(shards, m.shards) {
-		return
-	}
-	added := slices.DeleteFunc(slices.Clone(shards), func(a port.Address) bool { return slices.Contains(m.shards, a) })
-	m.shards = shards
-	for _, e := range m.timers { // in an order that follows from the inputs alone
-		if q := e.timer.queue; q != nil {
-			m.relayout(now, q, added, out)
-		}
-	}
-}
-
-// relayout drops what the queue knows of shards that are no more: a task handed
-// to one would take its poll along.
+// relayout drops what the queue knows of shards where they are no more: a task
+// handed to one would take its poll along. Queues with polls subscribe at the new
+// places; those without do so when the next poll comes.
 func (m *Queues) relayout(now port.Clock, q *queue, added []port.Address, out *port.Effects) {
 	q.sources = slices.DeleteFunc(q.sources, func(s *source) bool {
 		if slices.Contains(m.shards, s.shard) {

@@ -164,6 +164,46 @@ func (d digest) between(in port.Input) {
 		d.u.Number(uint64(in.ID))
 		d.body(in.Body)
 	default:
+		d.amongNodes(in)
+	}
+}
+
+// amongNodes hashes what nodes tell each other of the cluster.
+func (d digest) amongNodes(in port.Input) {
+	switch in := in.(type) {
+	case *port.Members:
+		d.u.Number(60)
+		for _, m := range in.All {
+			d.u.Number(uint64(m.Node))
+		}
+	case port.Claim:
+		d.u.Number(61)
+		d.address(in.From)
+	case port.Claimed:
+		d.u.Number(62)
+		d.address(in.From)
+		if in.Granted {
+			d.u.Number(1)
+		}
+	case port.Elsewhere:
+		d.u.Number(63)
+		d.address(in.Shard)
+		d.u.Number(uint64(in.To))
+	case port.Fetch:
+		d.u.Number(64)
+		d.address(in.From)
+		d.u.Number(in.Tag)
+		d.u.Number(in.Version)
+	case port.Fetched:
+		d.u.Number(65)
+		d.u.Number(in.Tag)
+		if in.Snapshot != nil {
+			d.u.Number(in.Snapshot.Version)
+		}
+	case port.Refresh:
+		d.u.Number(66)
+		d.u.Number(in.Call.ID)
+	default:
 		panic("cluster: an input of an unknown kind cannot be hashed")
 	}
 }

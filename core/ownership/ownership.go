@@ -1,0 +1,356 @@
+// Package ownership decides when a node opens a shard and when it leaves it.
+//
+// A view of the cluster says who should own a shard, the store says who does.
+// A node that should own one reads the store first: it opens the shard if nobody
+// has it; else it asks the owner to leave, and opens if that has left or does not
+// answer. An owner stays as long as its own view says so, or nobody else asks.
+// So views that disagree cost time, and no shard goes back and forth.
+//
+// Fault model: every message may be lost, late or old; views may be wrong in any
+// way. What keeps two owners apart is the store's fence alone, never this package.
+//
+// O1  A seat orders Open only after the store named the owner and that owner is this
+// node, nobody, has granted the claim, or did not answer for as long as it may.
+// O2  A claim is granted only by a node that does not hold the shard.
+package ownership
+
+import (
+	"time"
+
+	"perdure/core/placement"
+	"perdure/core/port"
+	"perdure/core/store"
+)
+
+// Config says whose seat it is.
+type Config struct {
+	Self      port.Address // the machine of the shard at this node
+	Shard     store.ShardID
+	Members   *port.Members // the first view; nil: this node is alone
+	Exclusive bool          // store.Exclusive(): there is nobody to ask
+	Rand      func() uint64 // for jitter
+}
+
+// Waits, all in monotonic time.
+const (
+	patience = 2 * time.Second // for an owner that is in the view: it may be leaving
+	unseen   = time.Second     // for one that is not
+	repeat   = 500 * time.Millisecond
+	leastGap = 250 * time.Millisecond // between two tries
+	mostGap  = 5 * time.Second
+	firmly   = time.Minute // an owner for that long has not been displaced in a dispute
+	doublets = 4           // times that patience doubles with each dispute lost
+)
+
+// Order is what the machine has to do.
+type Order uint8
+
+// The orders. Open: open the journal, then call Opened or Lost. Abandon: forget
+// the opening. Leave: flush, release, drop, then call Left.
+const (
+	Nothing Order = iota
+	Open
+	Abandon
+	Leave
+)
+
+type phase uint8
+
+const (
+	away     phase = iota // does not want it
+	asking                // the store, who has it
+	claiming              // asked that owner
+	waiting               // until the next try
+	opening
+	holding
+	leaving
+)
+
+func (p phase) String() string {
+	return [...]string{"away", "asking", "claiming", "waiting", "opening", "holding", "leaving"}[p]
+}
+
+// Seat is one node's part in the ownership of one shard.
+type Seat struct {
+	cfg      Config
+	members  *port.Members
+	enabled  bool // the shard exists
+	draining bool
+
+	phase  phase
+	order  Order
+	at     time.Duration // when the phase is over, 0: never
+	again  time.Duration // when a claim is repeated
+	tag    uint64        // of the question under way
+	owner  port.NodeID   // whom the store named last, 0: nobody or unknown
+	tries  int           // without success
+	lost   int           // disputes
+	since  time.Duration // holding
+	claims []port.Address
+}
+
+// New makes a seat that wants nothing before Enable.
+func New(cfg Config) Seat { return Seat{cfg: cfg, members: cfg.Members} }
+
+// Enable says that the shard exists.
+func (s *Seat) Enable() { s.enabled = true }
+
+// Enabled reports whether the shard is known to exist.
+func (s *Seat) Enabled() bool { return s.enabled }
+
+// View takes a new view of the cluster.
+func (s *Seat) View(m *port.Members) {
+	s.members = m
+	if s.phase == waiting {
+		s.at = 0
+		s.phase = away
+	}
+}
+
+// Drain leaves the shard, for good, if there may be somebody else to have it.
+func (s *Seat) Drain() { s.draining = true }
+
+// wants says that this node should own the shard.
+func (s *Seat) wants() bool {
+	if !s.enabled || s.draining && !s.alone() {
+		return false
+	}
+	n, ok := placement.Shard(s.members, s.cfg.Self.Node, s.cfg.Shard)
+	return ok && n == s.cfg.Self.Node
+}
+
+// alone: nobody else can own the shard, or nobody can be asked.
+func (s *Seat) alone() bool { return s.members == nil || s.cfg.Exclusive }
+
+// Parks says that what comes now may wait: the shard will be open soon, or the
+// claim for it is answered soon.
+func (s *Seat) Parks() bool {
+	switch s.phase {
+	case asking, claiming, opening:
+		return true
+	case away:
+		return s.alone() || s.wants()
+	}
+	return false
+}
+
+// Elsewhere is the node that may have the shard; 0 if this node does not know better.
+func (s *Seat) Elsewhere() port.NodeID {
+	n, _ := placement.Shard(s.members, s.cfg.Self.Node, s.cfg.Shard)
+	if n == s.cfg.Self.Node {
+		n = s.owner
+	}
+	if n == s.cfg.Self.Node {
+		return 0
+	}
+	return n
+}
+
+// Opened says that the journal is open.
+func (s *Seat) Opened(now port.Clock) {
+	if s.phase == opening {
+		s.phase, s.at, s.since, s.owner, s.tries = holding, 0, now.Mono, s.cfg.Self.Node, 0
+	}
+}
+
+// Lost says that another owner displaced this one.
+func (s *Seat) Lost(now port.Clock) {
+	if s.phase == holding && now.Mono-s.since >= firmly {
+		s.lost = 0
+	}
+	if s.phase == holding || s.phase == opening {
+		s.lost++
+	}
+	s.phase, s.at, s.owner, s.order = away, 0, 0, Nothing
+}
+
+// Left says that the shard was released, or that this could not be done.
+func (s *Seat) Left(out *port.Effects) {
+	s.phase, s.at, s.owner = away, 0, 0
+	for i, a := range s.claims {
+		if i == 0 {
+			s.owner = a.Node
+		}
+		out.Send(a, port.Claimed{From: s.cfg.Self, Granted: true})
+	}
+	s.claims = nil
+}
+
+// Holds says that the journal is open and stays so.
+func (s *Seat) Holds() bool { return s.phase == holding }
+
+// Heir is the node for which the shard is being left; 0 if there is none yet.
+func (s *Seat) Heir() port.NodeID {
+	if len(s.claims) > 0 {
+		return s.claims[0].Node
+	}
+	return s.Elsewhere()
+}
+
+// Tags of the seat's own questions have this bit, and not that of the journal.
+const ownTag = 1 << 62
+
+// Handle takes the inputs that are the seat's own.
+func (s *Seat) Handle(now port.Clock, in port.Input, out *port.Effects) bool {
+	switch in := in.(type) {
+	case port.Claim:
+		s.claimed(in, out)
+	case port.Claimed:
+		s.answered(now, in)
+	case *port.Completed:
+		if in.Tag&ownTag == 0 || in.Tag>>63 != 0 {
+			return false
+		}
+		s.named(now, in, out)
+	default:
+		return false
+	}
+	return true
+}
+
+// claimed answers who wants the shard. One that wants it too but does not hold it
+// gives way: the other one is further.
+func (s *Seat) claimed(in port.Claim, out *port.Effects) {
+	switch s.phase {
+	case leaving:
+		s.heir(in.From)
+		return
+	case holding, opening:
+		if s.phase == holding && !s.wants() {
+			s.heir(in.From)
+			s.phase, s.order = leaving, Leave
+			return
+		}
+		out.Send(in.From, port.Claimed{From: s.cfg.Self})
+		return
+	}
+	out.Send(in.From, port.Claimed{From: s.cfg.Self, Granted: true})
+}
+
+// heir notes a claim; the same node may repeat it.
+func (s *Seat) heir(a port.Address) {
+	for _, x := range s.claims {
+		if x == a {
+			return
+		}
+	}
+	s.claims = append(s.claims, a)
+}
+
+// answered is told what the owner says.
+func (s *Seat) answered(now port.Clock, in port.Claimed) {
+	switch {
+	case s.phase != claiming || in.From.Node != s.owner:
+	case in.Granted:
+		s.open()
+	default:
+		s.wait(now)
+	}
+}
+
+// named is told whom the store has as the owner.
+func (s *Seat) named(now port.Clock, done *port.Completed, out *port.Effects) {
+	if s.phase != asking || done.Tag != s.tag {
+		return
+	}
+	if done.Err != nil {
+		s.wait(now)
+		return
+	}
+	s.owner = port.OwnerNode(done.Held.Address)
+	if s.owner == 0 || s.owner == s.cfg.Self.Node {
+		s.open()
+		return
+	}
+	s.phase, s.again = claiming, now.Mono
+	s.at = unseen
+	if s.members.Find(s.owner) != nil {
+		s.at = patience
+	}
+	s.at = s.at<<min(s.lost, doublets) + now.Mono
+}
+
+func (s *Seat) open() { s.phase, s.order, s.at = opening, Open, 0 }
+
+// wait spaces the tries; two nodes that try at the same time drift apart.
+func (s *Seat) wait(now port.Clock) {
+	gap := min(leastGap<<min(s.tries, 10), mostGap)
+	s.tries++
+	s.phase, s.at = waiting, now.Mono+gap+time.Duration(s.cfg.Rand()%uint64(gap/2))
+}
+
+// End closes a step: it says what is to be done, once.
+func (s *Seat) End(now port.Clock, out *port.Effects) Order {
+	s.look(now, out)
+	order := s.order
+	s.order = Nothing
+	return order
+}
+
+func (s *Seat) look(now port.Clock, out *port.Effects) {
+	wants := s.wants()
+	switch s.phase {
+	case away:
+		if wants {
+			s.ask(out)
+		}
+	case waiting:
+		if !wants {
+			s.phase, s.at = away, 0
+		} else if now.Mono >= s.at {
+			s.ask(out)
+		}
+	case asking:
+		if !wants {
+			s.phase = away
+		}
+	case claiming:
+		s.claim(now, wants, out)
+	case opening:
+		if !wants {
+			s.phase, s.order = away, Abandon
+		}
+	case holding:
+		if s.draining && !s.alone() {
+			s.phase, s.order = leaving, Leave
+		}
+	}
+}
+
+// ask asks the store who would be displaced.
+func (s *Seat) ask(out *port.Effects) {
+	if s.alone() {
+		s.open()
+		return
+	}
+	s.tag = (s.tag+1)&(ownTag-1) | ownTag
+	s.phase, s.at = asking, 0
+	out.Add(port.AskOwner{Tag: s.tag, Shard: s.cfg.Shard})
+}
+
+// claim repeats the question to the owner, until it is taken for dead.
+func (s *Seat) claim(now port.Clock, wants bool, out *port.Effects) {
+	switch {
+	case !wants:
+		s.phase, s.at = away, 0
+	case now.Mono >= s.at:
+		s.open()
+	case now.Mono >= s.again:
+		s.again = now.Mono + repeat
+		to := s.cfg.Self
+		to.Node = s.owner
+		out.Send(to, port.Claim{From: s.cfg.Self})
+	}
+}
+
+// NextAlarm is when End wants to be called; zero: it need not be.
+func (s *Seat) NextAlarm(now port.Clock) time.Time {
+	at := s.at
+	if s.phase == claiming {
+		at = min(at, s.again)
+	}
+	if at == 0 {
+		return time.Time{}
+	}
+	return now.Wall.Add(at - now.Mono)
+}
