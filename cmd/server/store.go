@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"perdure/adapters/config"
+	"perdure/adapters/store/cassandra"
 	"perdure/adapters/store/postgres"
 	"perdure/adapters/store/schema"
 	"perdure/adapters/store/sqlite"
@@ -24,6 +25,23 @@ type database struct {
 }
 
 var databases = map[string]database{
+	"cassandra": {
+		open: func(at *target.Target, log *slog.Logger) (store.Store, error) {
+			opts, err := cassandra.FromTarget(at)
+			if err != nil {
+				return nil, err
+			}
+			opts.Logger = log
+			return cassandra.Open(opts)
+		},
+		schema: func(at *target.Target) (schema.Schema, error) {
+			opts, err := cassandra.FromTarget(at)
+			if err != nil {
+				return nil, err
+			}
+			return cassandra.OpenSchema(opts)
+		},
+	},
 	"postgres": {
 		open: func(at *target.Target, log *slog.Logger) (store.Store, error) {
 			return postgres.Open(at, postgres.Options{Logger: log})
