@@ -194,6 +194,9 @@ func (s *Store) partitionKey(name string) []byte {
 	return append(b, name...)
 }
 
+// prefix is how many bytes of a partition key are not the name.
+func (s *Store) prefix() int { return len(s.partitionKey("")) }
+
 // query is one statement, answered by a quorum.
 func (s *Store) query(cql string, args ...any) *gocql.Query {
 	return s.session.Query(cql, args...).WithContext(s.ctx)

@@ -21,12 +21,18 @@ func pageRows(t store.Table) int {
 	return rowsAtOnce
 }
 
-// lookup is some keys of one partition.
+// What a shard asks for when it is opened is one key, or one range, of each of
+// hundreds of partitions. One statement takes many of them: what a request costs
+// beside its rows is most of what such a read costs.
+const partitionsAtOnce = 32
+
+// lookup is some keys of one partition, or one key of some partitions.
 type lookup struct {
-	table     store.Table
-	partition string
-	places    map[string][]int // of each key in the question
-	keys      [][]byte
+	table  store.Table
+	across bool // one key of some partitions
+	fixed  string
+	names  []string         // keys or partitions
+	places map[string][]int // of each name in the question
 }
 
 // Get asks for the keys of each partition at once, and all partitions side by side.
@@ -43,36 +49,64 @@ func (s *Store) Get(keys []store.Key) ([]store.Row, error) {
 	return rows, nil
 }
 
+// gather puts keys together that one statement can ask for.
 func gather(keys []store.Key) []*lookup {
+	inPartition := map[store.Partition]int{}
+	for _, k := range keys {
+		inPartition[store.Partition{Table: k.Table, Partition: k.Partition}]++
+	}
+	type group struct {
+		table  store.Table
+		across bool
+		fixed  string
+	}
 	var all []*lookup
-	open := map[store.Partition]*lookup{}
+	open := map[group]*lookup{}
 	for i, k := range keys {
-		p := store.Partition{Table: k.Table, Partition: k.Partition}
-		l := open[p]
-		if l == nil || len(l.keys) == keysAtOnce && l.places[k.Key] == nil {
-			l = &lookup{table: k.Table, partition: k.Partition, places: map[string][]int{}}
-			open[p] = l
+		g, name, most := group{k.Table, false, k.Partition}, k.Key, keysAtOnce
+		if inPartition[store.Partition{Table: k.Table, Partition: k.Partition}] == 1 {
+			g, name, most = group{k.Table, true, k.Key}, k.Partition, partitionsAtOnce
+		}
+		l := open[g]
+		if l == nil || len(l.names) == most && l.places[name] == nil {
+			l = &lookup{table: g.table, across: g.across, fixed: g.fixed, places: map[string][]int{}}
+			open[g] = l
 			all = append(all, l)
 		}
-		if l.places[k.Key] == nil {
-			l.keys = append(l.keys, []byte(k.Key))
+		if l.places[name] == nil {
+			l.names = append(l.names, name)
 		}
-		l.places[k.Key] = append(l.places[k.Key], i)
+		l.places[name] = append(l.places[name], i)
 	}
 	return all
 }
 
 func (s *Store) look(l *lookup, rows []store.Row) error {
-	iter := s.query(s.cql.tables[l.table].get, s.partitionKey(l.partition), l.keys).PageSize(pageRows(l.table)).Iter()
-	var key, value []byte
-	for iter.Scan(&key, &value) {
-		for n, i := range l.places[string(key)] {
+	cql, args := s.cql.tables[l.table].get, []any{s.partitionKey(l.fixed), nil}
+	names := make([][]byte, len(l.names))
+	for i, name := range l.names {
+		names[i] = []byte(name)
+		if l.across {
+			names[i] = s.partitionKey(name)
+		}
+	}
+	args[1] = names
+	if l.across {
+		cql, args = s.cql.tables[l.table].getOne, []any{names, []byte(l.fixed)}
+	}
+	iter := s.query(cql, args...).PageSize(pageRows(l.table)).Iter()
+	var name, value []byte
+	for iter.Scan(&name, &value) {
+		if l.across {
+			name = name[s.prefix():]
+		}
+		for n, i := range l.places[string(name)] {
 			rows[i].Value = present(value)
 			if n > 0 {
 				rows[i].Value = append([]byte{}, value...)
 			}
 		}
-		key, value = nil, nil
+		name, value = nil, nil
 	}
 	return s.unavailable("reading rows", iter.Close())
 }
@@ -85,37 +119,67 @@ func present(value []byte) []byte {
 	return value
 }
 
-// Scan reads ranges side by side, each page by page.
+// sweep is the same range of some partitions.
+type sweep struct {
+	of     store.Range // without the partition
+	names  []string
+	places map[string][]int
+}
+
+// Scan reads ranges that differ in their partition only together, the rest side by side, each page by page.
 func (s *Store) Scan(ranges []store.Range) ([][]store.Row, error) {
+	var sweeps []*sweep
+	open := map[store.Range]*sweep{}
+	for i, r := range ranges {
+		if r.To != "" && r.From >= r.To {
+			continue
+		}
+		name := r.Partition
+		r.Partition = ""
+		w := open[r]
+		if w == nil || len(w.names) == partitionsAtOnce && w.places[name] == nil {
+			w = &sweep{of: r, places: map[string][]int{}}
+			open[r] = w
+			sweeps = append(sweeps, w)
+		}
+		if w.places[name] == nil {
+			w.names = append(w.names, name)
+		}
+		w.places[name] = append(w.places[name], i)
+	}
 	found := make([][]store.Row, len(ranges))
-	err := each(len(ranges), func(i int) (err error) {
-		found[i], err = s.scan(ranges[i])
-		return err
-	})
+	err := each(len(sweeps), func(i int) error { return s.sweep(sweeps[i], found) })
 	if err != nil {
 		return nil, err
 	}
 	return found, nil
 }
 
-func (s *Store) scan(r store.Range) ([]store.Row, error) {
-	if r.To != "" && r.From >= r.To {
-		return nil, nil
-	}
+func (s *Store) sweep(w *sweep, found [][]store.Row) error {
 	limit := math.MaxInt32
-	if r.Limit > 0 {
-		limit = min(r.Limit, limit)
+	if w.of.Limit > 0 {
+		limit = min(w.of.Limit, limit)
 	}
-	cql, args := s.cql.tables[r.Table].scan, []any{s.partitionKey(r.Partition), []byte(r.From), limit}
-	if r.To != "" {
-		cql, args = s.cql.tables[r.Table].scanTo, []any{args[0], args[1], []byte(r.To), limit}
+	parts := make([][]byte, len(w.names))
+	for i, name := range w.names {
+		parts[i] = s.partitionKey(name)
 	}
-	iter := s.query(cql, args...).PageSize(min(limit, pageRows(r.Table))).Iter()
-	var rows []store.Row
-	var key, value []byte
-	for iter.Scan(&key, &value) {
-		rows = append(rows, store.Row{Key: store.Key{Table: r.Table, Partition: r.Partition, Key: string(key)}, Value: present(value)})
-		key, value = nil, nil
+	cql, args := s.cql.tables[w.of.Table].scan, []any{parts, []byte(w.of.From), limit}
+	if w.of.To != "" {
+		cql, args = s.cql.tables[w.of.Table].scanTo, []any{parts, []byte(w.of.From), []byte(w.of.To), limit}
 	}
-	return rows, s.unavailable("scanning rows", iter.Close())
+	iter := s.query(cql, args...).PageSize(min(limit*len(parts), pageRows(w.of.Table))).Iter()
+	var part, key, value []byte
+	for iter.Scan(&part, &key, &value) {
+		name := string(part[s.prefix():])
+		for n, i := range w.places[name] {
+			row := store.Row{Key: store.Key{Table: w.of.Table, Partition: name, Key: string(key)}, Value: present(value)}
+			if n > 0 {
+				row.Value = append([]byte{}, value...)
+			}
+			found[i] = append(found[i], row)
+		}
+		part, key, value = nil, nil, nil
+	}
+	return s.unavailable("scanning rows", iter.Close())
 }

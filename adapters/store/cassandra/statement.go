@@ -24,7 +24,7 @@ const (
 )
 
 // rowStatements are those of one table of rows.
-type rowStatements struct{ put, remove, removeAll, get, scan, scanTo string }
+type rowStatements struct{ put, remove, removeAll, get, getOne, scan, scanTo string }
 
 type statements struct{ tables []rowStatements }
 
@@ -37,8 +37,9 @@ func newStatements() *statements {
 			remove:    "DELETE FROM " + name + " USING TIMESTAMP ? WHERE part = ? AND key = ?",
 			removeAll: "DELETE FROM " + name + " USING TIMESTAMP ? WHERE part = ?",
 			get:       "SELECT key, value FROM " + name + " WHERE part = ? AND key IN ?",
-			scan:      "SELECT key, value FROM " + name + " WHERE part = ? AND key >= ? LIMIT ?",
-			scanTo:    "SELECT key, value FROM " + name + " WHERE part = ? AND key >= ? AND key < ? LIMIT ?",
+			getOne:    "SELECT part, value FROM " + name + " WHERE part IN ? AND key = ?",
+			scan:      "SELECT part, key, value FROM " + name + " WHERE part IN ? AND key >= ? PER PARTITION LIMIT ?",
+			scanTo:    "SELECT part, key, value FROM " + name + " WHERE part IN ? AND key >= ? AND key < ? PER PARTITION LIMIT ?",
 		}
 	}
 	return s
