@@ -506,6 +506,7 @@ func (x *commander) cancelUnstarted(a *runpb.Activity) {
 	})
 	details := textPayload("ACTIVITY_ID_NOT_STARTED")
 	r.canceledActivity(a, details, x.completion.Identity)
+	x.own = append(x.own, r.buffer[len(buffer):]...)
 }
 
 // endBuffered reports whether the end of an activity waits in the buffer.

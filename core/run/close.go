@@ -1,6 +1,7 @@
 package run
 
 import (
+	"slices"
 	"time"
 
 	commandpb "go.temporal.io/api/command/v1"
@@ -18,17 +19,21 @@ import (
 
 func duration(d time.Duration) *durationpb.Duration { return durationpb.New(d) }
 
-// unhandled refuses a close while the worker has not seen everything.
+// unhandled refuses a close while the worker has not seen everything. What its own
+// commands before the close brought about it need not see.
 func (x *commander) unhandled() *badCommand {
-	if len(x.run.buffer) > 0 && x.run.bufferWakes() {
+	if x.run.bufferWakes(x.own) {
 		return &badCommand{cause: enumspb.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND}
 	}
 	return nil
 }
 
 // bufferWakes reports whether a buffered event makes a workflow task.
-func (r *Run) bufferWakes() bool {
+func (r *Run) bufferWakes(but []*historypb.HistoryEvent) bool {
 	for _, e := range r.buffer {
+		if slices.Contains(but, e) {
+			continue
+		}
 		switch e.EventType {
 		case enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED:
 		default:

@@ -20,7 +20,8 @@ type commander struct {
 	completedID int64
 	completion  *Completion
 	eager       []int64
-	children    map[string]bool // workflow ids of children started by this task
+	children    map[string]bool           // workflow ids of children started by this task
+	own         []*historypb.HistoryEvent // buffered events that these commands brought about
 }
 
 // command carries out one command, or says what is wrong with it.

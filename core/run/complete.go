@@ -144,7 +144,7 @@ func (r *Run) finishCompletion(c *Completion, before *runpb.WorkflowTask, eager 
 	t := r.tx
 	out := Completed{Eager: eager}
 	if !r.Closed() {
-		if len(r.buffer) > 0 && r.bufferWakes() {
+		if r.bufferWakes(nil) {
 			t.want = true
 		}
 		heartbeat := c.ForceNew
