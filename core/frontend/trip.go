@@ -3,6 +3,7 @@ package frontend
 import (
 	"time"
 
+	"go.temporal.io/api/errordetails/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
 	"perdure/core/port"
@@ -75,6 +76,9 @@ func (f *Frontend) Unheard(t *Trip, s *port.Snapshot, m *port.Members, left time
 
 // Patience is how long to wait for an answer of another node before asking again.
 func (t *Trip) Patience() time.Duration {
+	if t.To.Node == 0 { // it went nowhere: nobody in the view could own it
+		return mostPause
+	}
 	switch in := t.In.(type) {
 	case *port.Poll:
 		return silentWait
@@ -89,6 +93,13 @@ func (t *Trip) Patience() time.Duration {
 		}
 	}
 	return silent
+}
+
+// Missed says that a refusal may come from a snapshot of the registry that is not
+// the newest: the caller gets the newest (port.Refresh) and admits the call once more.
+func Missed(r *port.Refusal) bool {
+	_, namespace := r.Detail.(*errordetails.NamespaceNotFoundFailure)
+	return namespace
 }
 
 // repeatable: doing it twice is doing it once. What ends or cancels "the current

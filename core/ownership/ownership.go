@@ -11,7 +11,8 @@
 //
 // O1  A seat orders Open only after the store named the owner and that owner is this
 // node, nobody, has granted the claim, or did not answer for as long as it may.
-// O2  A claim is granted only by a node that does not hold the shard.
+// O2  An owner that was displaced learns it within verify, also if nobody comes.
+// O3  A claim is granted only by a node that does not hold the shard.
 package ownership
 
 import (
@@ -38,20 +39,24 @@ const (
 	repeat   = 500 * time.Millisecond
 	leastGap = 250 * time.Millisecond // between two tries
 	mostGap  = 5 * time.Second
-	firmly   = time.Minute // an owner for that long has not been displaced in a dispute
-	doublets = 4           // times that patience doubles with each dispute lost
+	verify   = 10 * time.Second // an idle owner makes sure that it was not displaced
+	unwanted = 3 * time.Second  // ... one whose view moved the shard away
+	firmly   = time.Minute      // an owner for that long has not been displaced in a dispute
+	doublets = 4                // times that patience doubles with each dispute lost
 )
 
 // Order is what the machine has to do.
 type Order uint8
 
 // The orders. Open: open the journal, then call Opened or Lost. Abandon: forget
-// the opening. Leave: flush, release, drop, then call Left.
+// the opening. Leave: flush, release, drop, then call Left. Yield: another node is
+// the owner; drop, then call Lost.
 const (
 	Nothing Order = iota
 	Open
 	Abandon
 	Leave
+	Yield
 )
 
 type phase uint8
@@ -101,9 +106,18 @@ func (s *Seat) Enabled() bool { return s.enabled }
 // View takes a new view of the cluster.
 func (s *Seat) View(m *port.Members) {
 	s.members = m
-	if s.phase == waiting {
-		s.at = 0
-		s.phase = away
+	switch s.phase {
+	case waiting:
+		s.phase, s.at = away, 0
+	case holding:
+		s.at = 1 // make sure: a view changes when nodes come, go, or were paused
+	}
+}
+
+// Proven says that the shard was this node's a moment ago.
+func (s *Seat) Proven(now port.Clock) {
+	if s.phase == holding && s.at > 1 {
+		s.at = now.Mono + verify
 	}
 }
 
@@ -150,6 +164,9 @@ func (s *Seat) Elsewhere() port.NodeID {
 func (s *Seat) Opened(now port.Clock) {
 	if s.phase == opening {
 		s.phase, s.at, s.since, s.owner, s.tries = holding, 0, now.Mono, s.cfg.Self.Node, 0
+		if !s.alone() {
+			s.at = now.Mono + verify
+		}
 	}
 }
 
@@ -197,6 +214,8 @@ func (s *Seat) Handle(now port.Clock, in port.Input, out *port.Effects) bool {
 		s.claimed(in, out)
 	case port.Claimed:
 		s.answered(now, in)
+	case port.Yours:
+		s.invited(in)
 	case *port.Completed:
 		if in.Tag&ownTag == 0 || in.Tag>>63 != 0 {
 			return false
@@ -218,7 +237,7 @@ func (s *Seat) claimed(in port.Claim, out *port.Effects) {
 	case holding, opening:
 		if s.phase == holding && !s.wants() {
 			s.heir(in.From)
-			s.phase, s.order = leaving, Leave
+			s.phase, s.order, s.at = leaving, Leave, 0
 			return
 		}
 		out.Send(in.From, port.Claimed{From: s.cfg.Self})
@@ -248,8 +267,43 @@ func (s *Seat) answered(now port.Clock, in port.Claimed) {
 	}
 }
 
+// invited is told that another node has the shard and would leave it to this one.
+// Either this node did not notice that it was displaced, or it should try again.
+func (s *Seat) invited(in port.Yours) {
+	s.owner = in.From.Node
+	switch s.phase {
+	case holding:
+		s.at = 1
+	case waiting:
+		s.phase, s.at = away, 0
+	}
+}
+
+// checked is told who has the shard that this node believes to hold.
+func (s *Seat) checked(now port.Clock, done *port.Completed, out *port.Effects) {
+	if s.phase != holding || done.Tag != s.tag {
+		return
+	}
+	s.at = now.Mono + verify
+	n := port.OwnerNode(done.Held.Address)
+	switch {
+	case done.Err != nil:
+		s.at = now.Mono + unwanted
+	case n != s.cfg.Self.Node:
+		s.order = Yield
+	case !s.wants():
+		s.at = now.Mono + unwanted
+		if to := s.Elsewhere(); to != 0 {
+			at := s.cfg.Self
+			at.Node = to
+			out.Send(at, port.Yours{From: s.cfg.Self})
+		}
+	}
+}
+
 // named is told whom the store has as the owner.
 func (s *Seat) named(now port.Clock, done *port.Completed, out *port.Effects) {
+	s.checked(now, done, out)
 	if s.phase != asking || done.Tag != s.tag {
 		return
 	}
@@ -312,7 +366,11 @@ func (s *Seat) look(now port.Clock, out *port.Effects) {
 		}
 	case holding:
 		if s.draining && !s.alone() {
-			s.phase, s.order = leaving, Leave
+			s.phase, s.order, s.at = leaving, Leave, 0
+		} else if s.at != 0 && now.Mono >= s.at {
+			s.at = 0
+			s.tag = (s.tag+1)&(ownTag-1) | ownTag
+			out.Add(port.AskOwner{Tag: s.tag, Shard: s.cfg.Shard})
 		}
 	}
 }

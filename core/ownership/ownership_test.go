@@ -87,6 +87,9 @@ func (h *host) step(in port.Input) {
 			h.fence = store.Fence{Shard: shard, Epoch: o.Epoch, Nonce: store.Nonce(w.now) + store.Nonce(h.id)}
 			h.opens++
 			h.seat.Opened(w.clock())
+		case Yield:
+			h.fence = store.Fence{}
+			h.seat.Lost(w.clock())
 		case Leave:
 			if err := w.store.Release(h.fence); err != nil && !errors.Is(err, store.ErrFenced) {
 				w.t.Fatal(err)

@@ -36,6 +36,8 @@ type (
 		From    Address
 		Granted bool
 	}
+	// Yours tells the node that should own a shard that the sender has it, and would leave it.
+	Yours struct{ From Address }
 	// Elsewhere answers a message about a shard that is not, or no longer, here: a Subscribe, a Pull, a Taken.
 	// It comes unasked to who subscribed when the shard leaves.
 	Elsewhere struct {
@@ -244,6 +246,7 @@ func (Published) input()   {}
 func (*Members) input()    {}
 func (Claim) input()       {}
 func (Claimed) input()     {}
+func (Yours) input()       {}
 func (Elsewhere) input()   {}
 func (Fetch) input()       {}
 func (Fetched) input()     {}

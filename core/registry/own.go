@@ -23,6 +23,10 @@ func (r *Registry) obey() {
 		r.forget()
 		r.leaving = true
 		r.log.Leave(r.now, leaveWithin)
+	case ownership.Yield:
+		r.log.Close(r.out)
+		r.lose()
+		r.obey()
 	}
 }
 

@@ -28,6 +28,11 @@ func (s *Shard) obey() {
 		s.forget()
 	case ownership.Leave:
 		s.leave()
+	case ownership.Yield:
+		s.log.Close(s.out)
+		s.lose()
+		s.obey()
+		return
 	}
 	if len(s.early) > 0 && !s.parks() {
 		early := s.early

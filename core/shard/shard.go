@@ -234,6 +234,8 @@ func (s *Shard) logEvent(ev *journal.Event) {
 		if done != nil {
 			done(ev)
 		}
+	case journal.Durable:
+		s.seat.Proven(s.now)
 	case journal.Lost:
 		s.lose()
 	}
