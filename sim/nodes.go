@@ -9,14 +9,13 @@ import (
 	"perdure/sim/universe"
 )
 
-// nodes keeps a process running and breaks it. Node 1 is the one that clients
-// should have; node 2 is a rival that believes the same of itself for a while,
-// as happens when a dead node turns out to be alive.
+// nodes keeps processes running and breaks them. In a cluster all are alike. Of a
+// store without one, node 1 is the one that clients should have; node 2 is a rival that
+// believes the same of itself for a while, as happens when a dead node turns out to be alive.
 type nodes struct {
 	s      *simulation
 	rand   *universe.Rand
-	first  *cluster.Process
-	rival  *cluster.Process
+	all    []*cluster.Process // the latest life of each node
 	healed bool
 	Rivals int
 
@@ -32,7 +31,14 @@ type Fault struct {
 }
 
 func (n *nodes) begin() {
-	n.boot()
+	n.all = make([]*cluster.Process, max(n.count(), 2))
+	for i := range n.count() {
+		if i == 0 || n.rand.IntN(4) > 0 {
+			n.boot(i)
+		} else { // it joins later
+			n.s.u.After(n.rand.Spread(10*time.Millisecond, n.s.plan.Faults.For), func() { n.boot(i) })
+		}
+	}
 	if n.s.script != nil {
 		for _, f := range n.s.script.Faults {
 			n.s.u.At(f.At, func() { n.happens(f) })
@@ -46,6 +52,7 @@ func (n *nodes) begin() {
 	}{
 		{"crash", f.Crash}, {"drain", f.Drain}, {"stall", f.Stall}, {"pause", f.Pause}, {"jump", f.Jump},
 		{"slow", f.Slow}, {"down", f.Down}, {"worker", f.Worker}, {"rival", f.Rival},
+		{"split", f.Split}, {"one-way", f.OneWay}, {"link", f.Link}, {"roll", f.Roll},
 	} {
 		n.every(k.kind, k.mean)
 	}
@@ -76,6 +83,14 @@ func (n *nodes) happens(f Fault) {
 		n.s.world.KillWorker(n.rand)
 	case "rival":
 		n.challenge()
+	case "split":
+		n.split()
+	case "one-way":
+		n.oneWay()
+	case "link":
+		n.slowLink()
+	case "roll":
+		n.roll(0)
 	default:
 		panic("sim: there is no fault " + f.Kind)
 	}
@@ -99,11 +114,43 @@ func (n *nodes) every(kind string, mean time.Duration) {
 	n.s.u.After(rand.Between(0, 2*mean), again)
 }
 
-func (n *nodes) boot() {
-	if n.first != nil && n.first.Up() {
-		return
+// count is how many nodes there should be.
+func (n *nodes) count() int { return max(n.s.plan.Cluster.Nodes, 1) }
+
+func (n *nodes) boot(i int) {
+	if !n.up(i) {
+		n.all[i] = n.s.cluster.Boot(port.NodeID(i+1), n.skew())
 	}
-	n.first = n.s.cluster.Boot(1, n.skew())
+}
+
+func (n *nodes) up(i int) bool { return n.all[i] != nil && n.all[i].Up() }
+
+// first is any process that lives, else one that did.
+func (n *nodes) first() *cluster.Process {
+	for i := range n.all {
+		if n.up(i) {
+			return n.all[i]
+		}
+	}
+	return n.all[0]
+}
+
+// keys are those of task tokens, nil if no node has heard of them.
+func (n *nodes) keys() []port.Key {
+	for _, p := range n.all {
+		if p != nil && p.Snapshot() != nil {
+			return p.Snapshot().Keys
+		}
+	}
+	return nil
+}
+
+// wall is the time that nodes should have.
+func (n *nodes) wall() time.Time {
+	if n.count() > 1 {
+		return universe.Epoch.Add(n.s.u.Now())
+	}
+	return n.first().Wall()
 }
 
 // skew is how far the clock is off after a start.
@@ -115,35 +162,99 @@ func (n *nodes) skew() time.Duration {
 	return n.rand.Between(-most, most)
 }
 
-// target is a process that lives.
+// target is a process that lives and that clients may call.
 func (n *nodes) target(r *universe.Rand) *cluster.Process {
-	a, b := n.first, n.rival
-	if b != nil && b.Up() && (!a.Up() || r.IntN(2) == 0) {
-		return b
-	}
-	if a != nil && a.Up() {
-		return a
-	}
-	return nil
+	return n.pick(r, func(i int) bool { return n.s.cluster.Serves(port.NodeID(i + 1)) })
 }
 
-func (n *nodes) some() *cluster.Process { return n.target(n.rand) }
-
-// again boots node 1 after a while.
-func (n *nodes) again() {
-	n.s.u.After(n.rand.Spread(100*time.Microsecond, n.s.plan.Faults.DownTime), n.boot)
+func (n *nodes) some() *cluster.Process {
+	return n.pick(n.rand, func(int) bool { return true })
 }
+
+func (n *nodes) pick(r *universe.Rand, may func(int) bool) *cluster.Process {
+	var up []*cluster.Process
+	for i, p := range n.all {
+		if n.up(i) && may(i) {
+			up = append(up, p)
+		}
+	}
+	if len(up) == 0 {
+		return nil
+	}
+	return up[r.IntN(len(up))]
+}
+
+// again boots a node after a while.
+func (n *nodes) again(i int) {
+	n.s.u.After(n.rand.Spread(100*time.Microsecond, n.s.plan.Faults.DownTime), func() { n.boot(i) })
+}
+
+// one is a node that may go down; a rival goes down by itself.
+func (n *nodes) one() int { return n.rand.IntN(n.count()) }
 
 func (n *nodes) crash() {
-	if n.first.Up() {
-		n.first.Crash()
-		n.again()
+	if i := n.one(); n.up(i) {
+		n.all[i].Crash()
+		n.again(i)
 	}
 }
 
 func (n *nodes) drain() {
-	if n.first.Up() {
-		n.first.Drain(n.rand.Spread(time.Millisecond, 10*time.Second), n.again)
+	if i := n.one(); n.up(i) {
+		n.all[i].Drain(n.rand.Spread(time.Millisecond, 10*time.Second), func() { n.again(i) })
+	}
+}
+
+// roll drains one node after the other, each when the one before is up again.
+func (n *nodes) roll(i int) {
+	if i >= n.count() || n.healed {
+		return
+	}
+	next := func() {
+		n.boot(i)
+		n.s.u.After(n.rand.Spread(10*time.Millisecond, 5*time.Second), func() { n.roll(i + 1) })
+	}
+	if !n.up(i) {
+		next()
+		return
+	}
+	n.all[i].Drain(n.rand.Spread(100*time.Millisecond, 5*time.Second), func() {
+		n.s.u.After(n.rand.Spread(time.Millisecond, 2*time.Second), next)
+	})
+}
+
+// split cuts the nodes into two parts that do not reach each other.
+func (n *nodes) split() {
+	d := n.rand.Spread(100*time.Millisecond, 30*time.Second)
+	side := make([]bool, n.count())
+	for i := range side {
+		side[i] = n.rand.IntN(2) == 0
+	}
+	n.s.cluster.Counts.Cuts++
+	for i := range side {
+		for j := range side {
+			if side[i] != side[j] {
+				n.s.cluster.Cut(port.NodeID(i+1), port.NodeID(j+1), d)
+			}
+		}
+	}
+	n.s.tell("* nodes are split for %v: %v", d, side)
+}
+
+// oneWay lets nothing through in one direction of one link.
+func (n *nodes) oneWay() {
+	from, to := n.one(), n.one()
+	if from != to {
+		n.s.cluster.Counts.Cuts++
+		n.s.cluster.Cut(port.NodeID(from+1), port.NodeID(to+1), n.rand.Spread(100*time.Millisecond, 30*time.Second))
+	}
+}
+
+func (n *nodes) slowLink() {
+	from, to := n.one(), n.one()
+	if from != to {
+		n.s.cluster.Counts.SlowLinks++
+		n.s.cluster.Slow(port.NodeID(from+1), port.NodeID(to+1), n.rand.Spread(100*time.Millisecond, 30*time.Second))
 	}
 }
 
@@ -170,15 +281,15 @@ func (n *nodes) jump() {
 }
 
 // challenge lets a second process open the same shards; one of the two dies
-// later, and then the other. (Nobody tells a stale owner that its rival is gone:
-// that is the membership's part, which does not exist yet.)
+// later, and then the other: nobody tells nodes that are alone of each other.
 func (n *nodes) challenge() {
-	if n.rival != nil && n.rival.Up() {
+	const rival = 1
+	if n.up(rival) {
 		return
 	}
 	n.Rivals++
-	n.rival = n.s.cluster.Boot(port.NodeID(2), n.skew())
-	order := []*cluster.Process{n.first, n.rival}
+	n.boot(rival)
+	order := []*cluster.Process{n.all[0], n.all[rival]}
 	if n.rand.IntN(2) == 0 {
 		order[0], order[1] = order[1], order[0]
 	}
@@ -191,18 +302,26 @@ func (n *nodes) challenge() {
 			}
 		})
 	}
-	n.s.u.After(at+n.rand.Spread(time.Millisecond, time.Second), n.boot)
+	n.s.u.After(at+n.rand.Spread(time.Millisecond, time.Second), func() { n.boot(0) })
 }
 
-// heal ends all that, with node 1 up and alone.
+// heal ends all that: every node is up, and its clock is right if it has others; of
+// two rivals none goes on.
 func (n *nodes) heal() {
 	n.healed = true
-	if n.rival != nil && n.rival.Up() {
-		n.rival.Crash()
-		if n.first.Up() {
-			n.first.Crash()
+	if n.count() == 1 && n.up(1) {
+		n.all[1].Crash()
+		if n.up(0) {
+			n.all[0].Crash()
 		}
 	}
-	n.first.Resume()
-	n.s.u.After(time.Second, n.boot)
+	for i := range n.count() {
+		if p := n.all[i]; p != nil {
+			p.Resume()
+			if n.count() > 1 {
+				p.Jump(-p.Skew())
+			}
+		}
+		n.s.u.After(time.Second, func() { n.boot(i) })
+	}
 }

@@ -24,7 +24,7 @@ type Plan struct {
 type Faults struct {
 	For time.Duration // virtual time until everything heals
 
-	Crash, Drain, Stall, Pause, Jump, Slow, Down, Worker, Rival time.Duration // mean time between two of a kind
+	Crash, Drain, Stall, Pause, Jump, Slow, Down, Worker, Rival, Split, OneWay, Link, Roll time.Duration // mean time between two of a kind
 
 	DownTime time.Duration // at most, of a crashed node
 	Skew     time.Duration // at most, of a clock after a start
@@ -66,7 +66,33 @@ func Draw(seed uint64, calm bool) Plan {
 	if !calm {
 		p.drawFaults(r)
 	}
+	p.drawNodes(universe.Stream(seed, 0x6e6f6465), calm)
 	return p
+}
+
+// drawNodes makes a cluster of a node, unless its store is for one process alone.
+func (p *Plan) drawNodes(r *universe.Rand, calm bool) {
+	c := &p.Cluster
+	c.Nodes = 1
+	if c.Exclusive || r.IntN(4) == 0 {
+		return
+	}
+	c.Nodes = 2 + r.IntN(6)
+	c.RolesApart = r.IntN(3) == 0
+	c.Shards = 1 + r.IntN(8)
+	c.Links.Delay = r.Spread(100*time.Microsecond, 50*time.Millisecond)
+	c.Gossip = cluster.Gossip{Every: r.Between(200*time.Millisecond, 2*time.Second)}
+	c.Gossip.Suspect = c.Gossip.Every*3 + r.Between(0, 3*time.Second)
+	p.Faults.Rival = 0
+	if calm {
+		return
+	}
+	rate := func(most float64) float64 { return some(r, most*r.Float64()) }
+	c.Links.Loss, c.Links.Twice, c.Links.Reorder = rate(0.03), rate(0.05), rate(0.05)
+	c.Gossip.Forget, c.Gossip.Alone = rate(0.1), rate(0.5)
+	mean := func() time.Duration { return some(r, r.Between(3*time.Second, 30*time.Second)) }
+	f := &p.Faults
+	f.Split, f.OneWay, f.Link, f.Roll = mean(), mean(), mean(), mean()*4
 }
 
 // some is x with probability a half, else zero.

@@ -222,9 +222,7 @@ func (s *simulation) heal() {
 	s.nodes.heal()
 	s.world.Heal()
 	s.wait(graceTimers)
-	if p := s.nodes.first; p.Up() {
-		s.ledger.Settled(p.Wall())
-	}
+	s.ledger.Settled(s.nodes.wall())
 	s.world.More(moreStarts, morePace)
 }
 
@@ -238,7 +236,7 @@ func (s *simulation) close() {
 	closed := s.until(closeWithin, func() bool {
 		if s.u.Now() >= look {
 			look = s.u.Now() + lookEvery
-			if b := s.ledger.Stalled(s.nodes.first.Wall()); b != nil {
+			if b := s.ledger.Stalled(s.nodes.wall()); b != nil {
 				s.fail(b)
 			}
 		}

@@ -116,14 +116,11 @@ func (s *simulation) tokenOf(req, res proto.Message) *port.Token {
 	if m, ok := res.(*workflowservice.PollActivityTaskQueueResponse); ok {
 		raw = m.TaskToken
 	}
-	p := s.nodes.first
-	if p == nil || p.Snapshot() == nil || len(raw) == 0 {
-		p = s.nodes.rival
-	}
-	if p == nil || p.Snapshot() == nil || len(raw) == 0 {
+	keys := s.nodes.keys()
+	if keys == nil || len(raw) == 0 {
 		return nil
 	}
-	t, ok := token.DecodeTask(p.Snapshot().Keys, raw)
+	t, ok := token.DecodeTask(keys, raw)
 	if !ok {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -18,7 +19,11 @@ type Call struct {
 
 	p     *Process
 	id    uint64
-	to    *box
+	trip  frontend.Trip
+	try   int           // counts what was sent
+	until time.Duration // deadline
+	who   port.Client
+	fresh bool // the registry was asked whether there is something new
 	done  func(Result)
 	ended bool // the client has its result, or has gone
 }
@@ -44,26 +49,25 @@ func (r Result) Code() port.Code {
 // Call sends a request to the process; done is called once, unless the client gives the call up.
 func (p *Process) Call(req proto.Message, timeout time.Duration, client port.Client, done func(Result)) *Call {
 	c := p.c
-	call := &Call{Request: req, Issued: c.U.Now(), Note: c.watch.Issued(req), p: p, done: done}
-	deadline := c.U.Now() + timeout
+	call := &Call{Request: req, Issued: c.U.Now(), Note: c.watch.Issued(req), p: p, done: done, who: client, until: c.U.Now() + timeout}
 	if !c.healed && c.rand.Chance(c.cfg.CallLoss) {
 		c.Counts.LostRequests++
 		c.U.At(c.U.Now()+c.rand.Between(0, timeout), func() { call.end(Result{Lost: true}) })
 		return call
 	}
-	c.U.At(deadline, func() { call.timedOut() })
+	c.U.At(call.until, func() { call.timedOut() })
 	c.U.After(c.wire(), func() {
 		if !p.up {
 			call.end(Result{Lost: true})
 			return
 		}
-		p.now(func() { p.admit(call, deadline, client) })
+		p.now(func() { p.admit(call) })
 	})
 	return call
 }
 
 // admit does what the caller's goroutine does in production.
-func (p *Process) admit(call *Call, deadline time.Duration, client port.Client) {
+func (p *Process) admit(call *Call) {
 	c := p.c
 	if call.ended {
 		return
@@ -72,14 +76,20 @@ func (p *Process) admit(call *Call, deadline time.Duration, client port.Client) 
 		p.wireBack(call, Result{Refusal: port.Refuse(port.Unavailable, "server is starting or shutting down")})
 		return
 	}
-	c.calls++
-	call.id = c.calls
+	if call.id == 0 {
+		c.calls++
+		call.id = c.calls
+	}
 	call.Admit = proto.Clone(call.Request)
-	left := deadline - c.U.Now()
+	left := call.until - c.U.Now()
 	plan, refusal := p.frontend.Admit(p.snapshot, frontend.Caller{
-		Now: p.Wall(), Deadline: p.Wall().Add(left), Call: port.Call{Node: p.id, ID: call.id}, Client: client, NewID: c.rand.UUID,
+		Now: p.Wall(), Deadline: p.Wall().Add(left), Call: port.Call{Node: p.id, ID: call.id}, Client: call.who, NewID: c.rand.UUID, Members: p.members,
 	}, call.Admit)
 	switch {
+	case refusal != nil && frontend.Missed(refusal) && p.members != nil && !call.fresh:
+		call.fresh = true
+		at := port.Address{Node: p.id, Role: port.RoleRegistry}
+		p.begin(call, frontend.Trip{In: port.Refresh{Call: port.Call{Node: p.id, ID: call.id}}, To: at})
 	case refusal != nil:
 		p.wireBack(call, Result{Refusal: refusal})
 	case plan.Answer != nil:
@@ -89,11 +99,74 @@ func (p *Process) admit(call *Call, deadline time.Duration, client port.Client) 
 		}
 		p.wireBack(call, Result{Message: m})
 	default:
-		call.to = p.byAddr[plan.To]
-		p.calls[call.id] = call
-		p.open = append(p.open, call)
-		p.sweep()
-		p.post(call.to, plan.In, c.hop())
+		p.begin(call, frontend.Depart(plan))
+	}
+}
+
+// begin sends a call on its way.
+func (p *Process) begin(call *Call, t frontend.Trip) {
+	call.trip = t
+	p.calls[call.id] = call
+	p.open = append(p.open, call)
+	p.sweep()
+	p.try(call)
+}
+
+// try sends it once, and again if another node says nothing for too long.
+func (p *Process) try(call *Call) {
+	c := p.c
+	call.try++
+	try := call.try
+	p.sendCall(call.trip.To, port.Carried(call.trip.In, 0))
+	if call.trip.To.Node == p.id || !c.clustered() {
+		return
+	}
+	p.at(c.U.Now()+call.trip.Patience(), func() {
+		if call.try == try && p.calls[call.id] == call {
+			p.unheard(call)
+		}
+	})
+}
+
+func (p *Process) sendCall(to port.Address, in port.Input) {
+	switch b := p.byAddr[to]; {
+	case b != nil:
+		p.post(b, in, p.c.hop())
+	case to.Node != p.id && to.Node != 0:
+		p.c.transmit(p, packet{to: to, in: in, from: port.Address{Node: p.id}})
+	}
+}
+
+// unheard sends a call anew of which nothing is heard.
+func (p *Process) unheard(call *Call) {
+	before := call.trip.To
+	if step := p.frontend.Unheard(&call.trip, p.snapshot, p.members, call.until-p.c.U.Now()); !step.Again {
+		return
+	}
+	p.c.Counts.Retries++
+	p.follow(call, before, 0)
+}
+
+// follow goes where the trip says now, after a while; who had the call before is told to forget it.
+func (p *Process) follow(call *Call, before port.Address, after time.Duration) {
+	if before != call.trip.To {
+		p.sendCall(before, port.Gone{Call: port.Call{Node: p.id, ID: call.id}})
+	}
+	call.try++
+	try := call.try
+	p.at(p.c.U.Now()+after, func() {
+		if call.try == try && p.calls[call.id] == call {
+			p.try(call)
+		}
+	})
+}
+
+// reroute sends calls anew that went to nodes which have left the view.
+func (p *Process) reroute() {
+	for _, call := range slices.Clone(p.open) {
+		if to := call.trip.To.Node; p.calls[call.id] == call && to != p.id && p.members.Find(to) == nil {
+			p.unheard(call)
+		}
 	}
 }
 
@@ -145,11 +218,11 @@ func (c *Call) GiveUp() {
 // gone tells the machine that nobody waits any more.
 func (c *Call) gone() {
 	p := c.p
-	if c.to == nil || !p.up || p.calls[c.id] != c {
+	if !p.up || p.calls[c.id] != c {
 		return
 	}
 	delete(p.calls, c.id)
-	p.post(c.to, port.Gone{Call: port.Call{Node: p.id, ID: c.id}}, p.c.wire())
+	p.at(p.c.U.Now()+p.c.wire(), func() { p.sendCall(c.trip.To, port.Gone{Call: port.Call{Node: p.id, ID: c.id}}) })
 }
 
 // broken is the end of the connection with its node. Some clients notice at once.
@@ -160,25 +233,54 @@ func (c *Call) broken() {
 	c.p.c.U.After(c.p.c.rand.Spread(time.Millisecond, 5*time.Second), func() { c.end(Result{Lost: true}) })
 }
 
-// reply hands a reply to its caller. If the caller has gone, the machine is
-// told, provided that it cares.
+// reply hands a reply to its caller, here or at another node. Whoever it goes to,
+// it is held against the promises now: its machine has made it.
 func (p *Process) reply(b *box, r port.Reply) {
 	if r.Call == (port.Call{}) {
 		return
 	}
 	c := p.c
-	call := p.calls[r.Call.ID]
-	if call == nil || r.Call.Node != p.id {
-		p.undelivered(b, r, 0)
+	if home := c.procs[r.Call.Node]; home != nil && home.up {
+		if call := home.calls[r.Call.ID]; call != nil && (r.Body != nil || r.Refusal != nil) {
+			c.watch.Replied(call, &r)
+		}
+	}
+	if r.Call.Node != p.id {
+		if c.clustered() {
+			c.transmit(p, packet{to: port.Address{Node: r.Call.Node}, reply: &r, from: b.addr})
+		}
 		return
 	}
+	p.replied(b.addr, r)
+}
+
+// replied takes the reply of a machine, of this node or of another. If the caller
+// has gone, the machine is told, provided that it cares.
+func (p *Process) replied(from port.Address, r port.Reply) {
+	c := p.c
+	call := p.calls[r.Call.ID]
+	if call == nil {
+		p.undelivered(from, r, 0)
+		return
+	}
+	if r.Refusal != nil && r.Refusal.Moved != nil {
+		before := call.trip.To
+		if step := p.frontend.Refused(&call.trip, r.Refusal, p.snapshot, p.members, call.until-c.U.Now()); step.Again {
+			c.Counts.Retries++
+			p.follow(call, before, step.After)
+			return
+		}
+	}
 	delete(p.calls, r.Call.ID)
-	c.watch.Replied(call, &r)
+	if r.Body == nil && r.Refusal == nil { // the registry was asked for news
+		p.admit(call)
+		return
+	}
 	if !c.healed && c.rand.Chance(c.cfg.WireLoss) {
 		c.Counts.LostReplies++
 		c.U.After(c.rand.Spread(time.Millisecond, 5*time.Second), func() { call.end(Result{Lost: true}) })
 		if c.rand.Chance(0.5) { // else the node believes that the reply arrived
-			p.undelivered(b, r, c.rand.Spread(time.Millisecond, time.Second))
+			p.undelivered(from, r, c.rand.Spread(time.Millisecond, time.Second))
 		}
 		return
 	}
@@ -193,9 +295,9 @@ func (p *Process) reply(b *box, r port.Reply) {
 	p.wireBack(call, Result{Message: m})
 }
 
-func (p *Process) undelivered(b *box, r port.Reply, after time.Duration) {
+func (p *Process) undelivered(from port.Address, r port.Reply, after time.Duration) {
 	if r.Token != nil {
 		p.c.Counts.Undelivered++
-		p.post(b, port.Undelivered{Reply: r}, after)
+		p.at(p.c.U.Now()+after, func() { p.sendCall(from, port.Undelivered{Reply: r}) })
 	}
 }

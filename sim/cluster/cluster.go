@@ -4,7 +4,8 @@
 // Fault model. A message between two machines takes a drawn time; messages of
 // one sender to one receiver stay in order. A machine may stall, a process may
 // pause, crash at any step, drain, and come back cold with another clock. Calls
-// may lose their connection before or after they took effect.
+// may lose their connection before or after they took effect. Of the network
+// between nodes see network.go, of their views of each other gossip.go.
 package cluster
 
 import (
@@ -22,6 +23,10 @@ import (
 
 // Config says what the nodes are made of and how slow their insides are.
 type Config struct {
+	Nodes        int  // that may be up at once; 1: they know nothing of each other
+	RolesApart   bool // each node has one role, else all have all
+	Links        Links
+	Gossip       Gossip
 	Exclusive    bool
 	Apart        bool
 	Shards       int
@@ -50,6 +55,9 @@ type Watch interface {
 // Counts counts faults for the summary.
 type Counts struct {
 	Boots, Crashes, Drains, Pauses, Stalls, Jumps, LostReplies, LostRequests, Undelivered int
+
+	// Among nodes.
+	CutMessages, LostMessages, Reordered, Doubled, Refused, Views, Forgotten, Retries, Cuts, SlowLinks int
 }
 
 // Cluster is the nodes and their store.
@@ -66,12 +74,37 @@ type Cluster struct {
 	boots  uint64
 	calls  uint64
 	healed bool
+
+	ids   []port.NodeID
+	procs map[port.NodeID]*Process // the latest life of each node
+	roads map[link]*road
 }
 
 // New makes a cluster without processes.
 func New(u *universe.Universe, s *weakstore.Store, cfg Config, watch Watch) *Cluster {
-	return &Cluster{U: u, Store: s, cfg: cfg, rand: u.Rand("cluster"), watch: watch, digest: digest{u}}
+	c := &Cluster{U: u, Store: s, cfg: cfg, rand: u.Rand("cluster"), watch: watch, digest: digest{u}}
+	c.procs, c.roads = map[port.NodeID]*Process{}, map[link]*road{}
+	for i := range max(cfg.Nodes, 1) {
+		c.ids = append(c.ids, port.NodeID(i+1))
+	}
+	return c
 }
+
+// clustered: nodes know of each other.
+func (c *Cluster) clustered() bool { return len(c.ids) > 1 }
+
+// roles are those of a node.
+func (c *Cluster) roles(id port.NodeID) port.Roles {
+	if !c.cfg.RolesApart || len(c.ids) < 3 {
+		return port.AllRoles
+	}
+	return [...]port.Roles{port.Matches, port.ServesFrontend, port.KeepsHistory}[id%3]
+}
+
+// Serves reports whether clients may call a node.
+func (c *Cluster) Serves(id port.NodeID) bool { return c.roles(id).Has(port.ServesFrontend) }
+
+func address(id port.NodeID) string { return "node-" + strconv.Itoa(int(id)) }
 
 // Heal ends what the wires lose.
 func (c *Cluster) Heal() { c.healed = true }
@@ -81,8 +114,10 @@ func (c *Cluster) Boot(id port.NodeID, skew time.Duration) *Process {
 	c.boots++
 	c.Counts.Boots++
 	p := &Process{c: c, id: id, boot: c.boots, up: true, skew: skew, bootAt: c.U.Now(), byAddr: map[port.Address]*box{}, calls: map[uint64]*Call{}}
+	p.links, p.incoming, p.heard = map[port.NodeID]*node.Outgoing{}, map[port.NodeID]*node.Incoming{}, map[port.NodeID]time.Duration{}
+	c.procs[id] = p
 	n := node.New(node.Config{
-		ID: id, Owner: "node-" + strconv.Itoa(int(id)), Exclusive: c.cfg.Exclusive, Apart: c.cfg.Apart,
+		ID: id, Owner: c.member(id).Owner(), Roles: c.roles(id), Clustered: c.clustered(), Exclusive: c.cfg.Exclusive, Apart: c.cfg.Apart,
 		Shards: c.cfg.Shards, QueueParts: c.cfg.QueueParts, MemoryBytes: c.cfg.MemoryBytes, MinRetention: c.cfg.MinRetention, Limits: c.cfg.Limits,
 		FlushBytes: c.cfg.FlushBytes, FlushAge: c.cfg.FlushAge,
 		Rand: func(label string) func() uint64 {
@@ -98,6 +133,9 @@ func (c *Cluster) Boot(id port.NodeID, skew time.Duration) *Process {
 	c.tell("node %d boots, clock off by %v", id, skew)
 	for _, b := range p.boxes {
 		p.post(b, port.Start{}, 0)
+	}
+	if c.clustered() {
+		p.gossip()
 	}
 	return p
 }

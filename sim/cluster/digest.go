@@ -185,6 +185,9 @@ func (d digest) amongNodes(in port.Input) {
 		if in.Granted {
 			d.u.Number(1)
 		}
+	case port.Yours:
+		d.u.Number(67)
+		d.address(in.From)
 	case port.Elsewhere:
 		d.u.Number(63)
 		d.address(in.Shard)

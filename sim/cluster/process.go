@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"perdure/core/frontend"
+	"perdure/core/node"
 	"perdure/core/port"
 	"perdure/sim/universe"
 	"perdure/sim/weakstore"
@@ -27,6 +28,11 @@ type Process struct {
 	byAddr   map[port.Address]*box
 	calls    map[uint64]*Call // looked up only
 	open     []*Call          // in the order of their beginning, ended ones included until swept
+
+	members  *port.Members                 // this node's view, nil if it is alone
+	heard    map[port.NodeID]time.Duration // when others were reached last; looked up only
+	links    map[port.NodeID]*node.Outgoing
+	incoming map[port.NodeID]*node.Incoming
 }
 
 // box is one machine and what its executor keeps for it.
@@ -131,6 +137,13 @@ func (p *Process) execute(b *box, e port.Effect) {
 }
 
 func (p *Process) send(b *box, e port.Send) {
+	if e.To.Node != p.id {
+		if e.To.Node == 0 || !p.c.clustered() {
+			return // nobody is known to be the one; who sends repeats it
+		}
+		p.c.transmit(p, packet{to: e.To, in: e.In, from: b.addr})
+		return
+	}
 	to := p.byAddr[e.To]
 	if to == nil {
 		panic("cluster: message to an unknown machine")
@@ -167,6 +180,9 @@ func (p *Process) Drain(within time.Duration, ended func()) {
 	p.c.Counts.Drains++
 	p.c.tell("* node %d drains", p.id)
 	p.draining = true
+	if p.c.clustered() {
+		p.setView()
+	}
 	for _, b := range p.boxes {
 		p.post(b, port.Drain{}, 0)
 	}
