@@ -111,6 +111,8 @@ func (s *story) do(t *testing.T, verb string, words []string) {
 		s.log.Close(&s.out)
 	case "drain":
 		s.log.FlushNow()
+	case "leave":
+		s.log.Leave(s.now, time.Second)
 	case "hold":
 		s.log.Hold()
 	case "release":
@@ -120,7 +122,7 @@ func (s *story) do(t *testing.T, verb string, words []string) {
 	case "appended":
 		outcomes := map[string]store.Outcome{"done": store.Done, "unknown": store.Unknown, "fenced": store.Fenced}
 		s.handle(port.Appended{Seq: store.Seq(number(rest[0])), Outcome: outcomes[rest[1]]})
-	case "opened", "flushed", "confirmed", "readback":
+	case "opened", "flushed", "confirmed", "readback", "released":
 		s.complete(verb, opts, rest)
 	case "put", "fresh", "delete", "drop":
 		s.change(verb, words)
@@ -312,6 +314,9 @@ func (s *story) show(verb string, words []string) {
 	if at := l.NextAlarm(); !at.IsZero() {
 		alarm = at.Sub(s.now.Wall).String()
 	}
+	if l.Left() {
+		s.text.WriteString("left\n")
+	}
 	fmt.Fprintf(&s.text, "active=%v seq=%d durable=%d clean=%v full=%v alarm=%s tail=%d empty=%v time=%s\n", l.Active(), l.Seq(), l.Durable(),
 		l.Clean(), l.Full(), alarm, l.TailRows(), l.Bytes() == 0, l.Time(s.now).UTC().Format("15:04:05.000"))
 }
@@ -322,6 +327,9 @@ func (s *story) effect(e port.Effect) {
 	case port.OpenStore:
 		s.tags["opened"] = e.Tag
 		w("OpenStore nonce=%d known=%d", e.Open.Nonce, e.Open.Known)
+	case port.ReleaseStore:
+		s.tags["released"] = e.Tag
+		w("ReleaseStore %d/%d", e.Fence.Epoch, e.Fence.Nonce)
 	case port.ConfirmStore:
 		s.tags["confirmed"] = e.Tag
 		w("ConfirmStore %d/%d", e.Fence.Epoch, e.Fence.Nonce)

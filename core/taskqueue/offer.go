@@ -1,17 +1,20 @@
 package taskqueue
 
 import (
+	"slices"
+
 	"perdure/core/port"
 )
 
 // offer gives a fresh task to the poll that waits longest. With a poll waiting no
 // older task is known here (Q1); one that is only known to exist is not waited for.
 func (m *Queues) offer(now port.Clock, o *port.Offer, out *port.Effects) {
+	again := o.Announce && slices.Contains(m.shards, o.Task.Shard) // else it is subscribed to as it is heard of
 	if !m.heard(now, o.Task.Shard, o.Epoch, out) {
 		return // of an owner that was displaced since
 	}
 	q := m.queues[o.Task.Queue]
-	if q != nil && o.Announce {
+	if q != nil && again {
 		m.announced(now, q, o.Task.Shard, out)
 	}
 	if q != nil {

@@ -25,6 +25,33 @@ func (c *Cluster) markInput(in port.Input) {
 		if in.Dead {
 			c.mark("offer declined: nobody polls the queue")
 		}
+		if in.Moved {
+			c.mark("query given back: its queue moved")
+		}
+	case port.Claim:
+		c.mark("shard claimed from its owner")
+	case port.Claimed:
+		if in.Granted {
+			c.mark("claim granted")
+		} else {
+			c.mark("claim refused: the owner stays")
+		}
+	case port.Yours:
+		c.mark("owner offers a shard that its view has moved")
+	case port.Elsewhere:
+		c.mark("queue told that a shard is elsewhere")
+	case port.Fetched:
+		if in.Tag == 0 {
+			c.mark("registry pushed to another node")
+		} else if in.Snapshot != nil {
+			c.mark("registry fetched by a node that missed it")
+		}
+	case port.Refresh:
+		c.mark("registry read through for an unknown namespace")
+	case *port.Outcome:
+		if in.Hops > 0 {
+			c.mark("outcome passed on to where its shard went")
+		}
 	case port.Undelivered:
 		c.mark("reply undelivered")
 	case port.Appended:
@@ -36,6 +63,9 @@ func (c *Cluster) markInput(in port.Input) {
 	case *port.Message:
 		if in.Repeated {
 			c.mark("message repeated")
+		}
+		if in.Hops > 0 {
+			c.mark("message passed on to where its shard went")
 		}
 	case *port.Completed:
 		c.markOpened(in)
@@ -58,6 +88,8 @@ func (c *Cluster) markEffect(e port.Effect) {
 		if e.Open.Known > 0 {
 			c.mark("journal reopened, memory kept")
 		}
+	case port.ReleaseStore:
+		c.mark("shard released in good order")
 	case port.FlushStore:
 		if len(e.Flush.Deleted) > 0 {
 			c.mark("flush deletes partitions")
