@@ -6,7 +6,7 @@
 // Thaler and Ravishankar 1998): when a node leaves, only what it had moves; when
 // one joins, only what it gets. The share of a node varies by chance, by about
 // one part in the square root of the things it has: so a cluster wants many
-// shards for each node (docs/decisions/007-clusters.md).
+// shards for each node (docs/decisions/009-clusters.md).
 package placement
 
 import (
