@@ -9,6 +9,7 @@ import (
 
 	"perdure/adapters/config"
 	"perdure/adapters/store/cassandra"
+	"perdure/adapters/store/mysql"
 	"perdure/adapters/store/postgres"
 	"perdure/adapters/store/schema"
 	"perdure/adapters/store/sqlite"
@@ -41,6 +42,12 @@ var databases = map[string]database{
 			}
 			return cassandra.OpenSchema(opts)
 		},
+	},
+	"mysql": {
+		open: func(at *target.Target, log *slog.Logger) (store.Store, error) {
+			return mysql.Open(at, mysql.Options{Logger: log})
+		},
+		schema: mysql.OpenSchema,
 	},
 	"postgres": {
 		open: func(at *target.Target, log *slog.Logger) (store.Store, error) {

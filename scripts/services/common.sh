@@ -3,6 +3,7 @@
 #   start   install it on first use, make its data folder, start it, print its URL; nothing to do if it runs
 #   stop    end it in good order      kill   end it with SIGKILL, all of its processes
 #   pids    its processes             url    where it is
+#   fresh NAME   make an empty database of that name, start all if need be, print its URL
 #
 # Data, port and pid are below build/services (SERVICES_DIR), which git ignores. Exit code 3: it cannot be had here.
 
@@ -133,6 +134,12 @@ main() { # COMMAND
 		;;
 	pids) pids ;;
 	url) url ;;
-	*) fail "usage: $0 start|stop|kill|pids|url" 2 ;;
+	fresh)
+		[[ "${2:-}" =~ ^[a-z0-9_]+$ ]] || fail "usage: $0 fresh NAME" 2
+		"$0" start >/dev/null
+		fresh "$2" >&2
+		url "$2"
+		;;
+	*) fail "usage: $0 start|stop|kill|pids|url|fresh NAME" 2 ;;
 	esac
 }

@@ -1,0 +1,183 @@
+package mysql
+
+import (
+	"database/sql"
+	"errors"
+
+	driver "github.com/go-sql-driver/mysql"
+
+	"perdure/adapters/store/fold"
+	"perdure/core/store"
+)
+
+// Bounds of one step of a flush, and of one statement in it.
+const (
+	rowsPerStep      = 4096
+	bytesPerStep     = 4 << 20
+	rowsPerStatement = 1024
+	keysPerStatement = 256
+)
+
+// Flush writes rows in steps, each a transaction of its own that takes effect
+// once: a step that was done before, by this call or by an earlier one that did
+// not hear of it, is passed over. Partitions are deleted first, for rows of the
+// same flush may belong to them and are to stay.
+func (s *Store) Flush(f store.Flush) error {
+	step := 0
+	if len(f.Deleted) > 0 {
+		step++
+		m := stepMessage(f, step)
+		for _, d := range f.Deleted {
+			m.add("DELETE FROM "+quoted(d.Partition.Table)+" WHERE part=?;", fold.Partition(d.Partition.Partition))
+		}
+		if err := s.flushStep(f, step, m); err != nil {
+			return err
+		}
+	}
+	rows := fold.Spared(f)
+	for len(rows) > 0 || step == 0 { // a flush of nothing is still checked
+		n := firstRows(rows)
+		step++
+		m := stepMessage(f, step)
+		addRows(m, rows[:n])
+		if err := s.flushStep(f, step, m); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// firstRows is how many rows one step takes, one at least.
+func firstRows(rows []store.Row) (n int) {
+	for bytes := 0; n < len(rows) && n < rowsPerStep; n++ {
+		if bytes += len(rows[n].Value) + 64; bytes > bytesPerStep && n > 0 {
+			break
+		}
+	}
+	return n
+}
+
+// stepMessage begins a transaction that goes on only if it is the step's turn:
+// else the second statement fails, with errNotNow, and nothing after it is done.
+func stepMessage(f store.Flush, step int) *message {
+	m := &message{}
+	m.add("BEGIN;UPDATE fence SET number=?,step=? WHERE shard=? AND epoch=? AND nonce=? AND owned AND ",
+		f.Number, int64(step), uint64(f.Fence.Shard), uint64(f.Fence.Epoch), uint64(f.Fence.Nonce))
+	if step == 1 {
+		m.add("number<?;", f.Number)
+	} else {
+		m.add("number=? AND step=?;", f.Number, int64(step-1))
+	}
+	m.add("SELECT IF(ROW_COUNT()=1,1,(SELECT 1 UNION SELECT 2));")
+	return m
+}
+
+// errNotNow is the number of "subquery returns more than one row".
+const errNotNow = 1242
+
+func (s *Store) flushStep(f store.Flush, step int, m *message) error {
+	m.add("COMMIT")
+	_, err := s.rows.change(m)
+	var refused *driver.MySQLError
+	if errors.As(err, &refused) && refused.Number == errNotNow {
+		return s.whyNoTurn(f, step)
+	}
+	return unavailable("flushing rows", err)
+}
+
+// whyNoTurn is nil if the step was done before.
+func (s *Store) whyNoTurn(f store.Flush, step int) error {
+	m := &message{}
+	m.add("SELECT f.owned AND f.epoch=? AND f.nonce=?,f.number,f.step,s.retired FROM fence f JOIN shard s ON s.id=f.shard WHERE f.shard=?",
+		uint64(f.Fence.Epoch), uint64(f.Fence.Nonce), uint64(f.Fence.Shard))
+	reason := store.ErrNoShard
+	err := s.rows.read(m, func(_ int, r *sql.Rows) error {
+		var owned, retired bool
+		var number uint64
+		var at int
+		if err := r.Scan(&owned, &number, &at, &retired); err != nil {
+			return err
+		}
+		switch {
+		case retired:
+			reason = store.ErrRetired
+		case !owned:
+			reason = store.ErrFenced
+		case number == f.Number && at >= step:
+			reason = nil
+		default:
+			reason = fold.ErrBehind
+		}
+		return nil
+	})
+	if err != nil {
+		return unavailable("looking at a flush", err)
+	}
+	return reason
+}
+
+// quoted is the name of a table: one of them is a word of SQL.
+func quoted(t store.Table) string { return "`" + t.String() + "`" }
+
+// addRows puts and deletes rows, those of one table in few statements. rows are sorted by table.
+func addRows(m *message, rows []store.Row) {
+	for len(rows) > 0 {
+		t := rows[0].Key.Table
+		var puts, gone []*store.Row
+		for len(rows) > 0 && rows[0].Key.Table == t {
+			if rows[0].Value == nil {
+				gone = append(gone, &rows[0])
+			} else {
+				puts = append(puts, &rows[0])
+			}
+			rows = rows[1:]
+		}
+		for ; len(puts) > 0; puts = puts[min(len(puts), rowsPerStatement):] {
+			addPuts(m, t, puts[:min(len(puts), rowsPerStatement)])
+		}
+		for ; len(gone) > 0; gone = gone[min(len(gone), keysPerStatement):] {
+			addDeletions(m, t, gone[:min(len(gone), keysPerStatement)])
+		}
+	}
+}
+
+func addPuts(m *message, t store.Table, rows []*store.Row) {
+	m.add("INSERT INTO " + quoted(t) + " (part,name,value) VALUES ")
+	for i, r := range rows {
+		if i > 0 {
+			m.add(",")
+		}
+		m.add("(?,?,", fold.Partition(r.Key.Partition), []byte(r.Key.Key))
+		m.bytes(r.Value)
+		m.add(")")
+	}
+	m.add(" ON DUPLICATE KEY UPDATE value=VALUES(value);")
+}
+
+func addDeletions(m *message, t store.Table, rows []*store.Row) {
+	m.add("DELETE FROM " + quoted(t) + " WHERE ")
+	for i, r := range rows {
+		if i > 0 {
+			m.add(" OR ")
+		}
+		m.add("part=? AND name=?", fold.Partition(r.Key.Partition), []byte(r.Key.Key))
+	}
+	m.add(";")
+}
+
+// Write stores blobs.
+func (s *Store) Write(rows []store.Row) error {
+	for len(rows) > 0 {
+		n := firstRows(rows)
+		m := &message{}
+		m.add("BEGIN;")
+		addRows(m, rows[:n])
+		m.add("COMMIT")
+		if _, err := s.rows.change(m); err != nil {
+			return unavailable("writing blobs", err)
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
