@@ -96,7 +96,7 @@ func (s *Server) Serve(l net.Listener) error {
 	go func() {
 		select {
 		case <-s.runtime.Ready():
-			s.setHealth(healthpb.HealthCheckResponse_SERVING)
+			s.runtime.WatchStore(s.storeWorks)
 		case <-served:
 		}
 	}()
@@ -104,6 +104,15 @@ func (s *Server) Serve(l net.Listener) error {
 		return err
 	}
 	return nil
+}
+
+// storeWorks tells health checks. Who starts or signals something would wait for a store that does not.
+func (s *Server) storeWorks(works bool) {
+	if works {
+		s.setHealth(healthpb.HealthCheckResponse_SERVING)
+	} else {
+		s.setHealth(healthpb.HealthCheckResponse_NOT_SERVING)
+	}
 }
 
 // Refuse tells health checks that this server is about to end and sends

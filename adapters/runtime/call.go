@@ -92,6 +92,9 @@ func (w *Waiter) Do(ctx context.Context, to port.Address, in port.Input) (*port.
 	if m == nil {
 		return nil, port.Refuse(port.Unavailable, "%v %d is not served by this node", to.Role, to.Index), nil
 	}
+	if w.r.outage.closed.Load() {
+		return nil, unavailableStore, nil
+	}
 	mine, refused := m.postRequest(in, w.r.config.Requests)
 	if refused {
 		return nil, w.r.overloaded(), nil

@@ -53,6 +53,7 @@ func (l *lane) loop() {
 			return
 		}
 		outcomes := l.r.config.Store.Append(job.Batch)
+		l.r.outage.appended(outcomes)
 		mine := l.m.post(&port.Completed{Tag: job.Tag, Outcomes: outcomes})
 		l.completed()
 		if mine {

@@ -56,6 +56,7 @@ func (p *pool) work() {
 			return
 		}
 		done := p.r.doStore(j.e)
+		p.r.outage.changed(j.e, done.Err)
 		mine := j.m.post(done)
 		p.completed()
 		if mine {

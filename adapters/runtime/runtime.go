@@ -40,12 +40,16 @@ type Config struct {
 	Writes   int // blob writes at once; default 4
 	Flushes  int // flushes at once; default 2
 	Controls int // opens, creates, releases, confirmations at once; default 2
+
+	OutageNotice time.Duration // how long the store takes no changes before health checks and the log say so; default 1 s
+	OutageRefuse time.Duration // and before callers are refused; default 5 s, not less than the notice
 }
 
 func (c *Config) setDefaults() {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
+	c.OutageNotice, c.OutageRefuse = orDefault(c.OutageNotice, time.Second), orDefault(c.OutageRefuse, 5*time.Second)
 	for _, d := range []struct {
 		field *int
 		value int
@@ -59,6 +63,13 @@ func (c *Config) setDefaults() {
 	}
 }
 
+func orDefault(d, otherwise time.Duration) time.Duration {
+	if d <= 0 {
+		return otherwise
+	}
+	return d
+}
+
 // Runtime runs the machines of one node.
 type Runtime struct {
 	config   Config
@@ -69,6 +80,7 @@ type Runtime struct {
 	ready    chan struct{} // closed by the first Publish
 	rest     handover
 	drainer  drainer
+	outage   outage
 
 	reads, writes, flushes, controls *pool
 
@@ -82,6 +94,7 @@ type Runtime struct {
 func New(c Config) *Runtime {
 	c.setDefaults()
 	r := &Runtime{config: c, log: c.Log, begun: time.Now(), ready: make(chan struct{})}
+	r.outage = outage{notice: c.OutageNotice, refuse: max(c.OutageRefuse, c.OutageNotice), log: c.Log, refused: r.calls.refuseAll}
 	r.calls.generation = rand.Uint64() >> slotBits
 	r.machines.Store(&directory{})
 	r.rest.wake = sync.NewCond(&r.rest.mu)
@@ -186,6 +199,7 @@ func (r *Runtime) quiet() bool {
 // and no store call is under way, so the store may be closed.
 func (r *Runtime) Stop() {
 	r.stopped.Store(true)
+	r.outage.stop()
 	r.drainer.on.Store(true)
 	all := r.machines.Load().all
 	for _, m := range all {

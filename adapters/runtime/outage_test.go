@@ -1,0 +1,88 @@
+package runtime
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"perdure/core/port"
+	"perdure/core/store"
+)
+
+// dead is a store that fails until it is healed.
+type dead struct {
+	store.Store
+	healed atomic.Bool
+}
+
+func (d *dead) Open(store.Open) (store.Opened, error) {
+	if d.healed.Load() {
+		return store.Opened{}, store.ErrFenced
+	}
+	return store.Opened{}, errors.New("no space left")
+}
+
+func (d *dead) Append(b []store.Append) []store.Outcome { return make([]store.Outcome, len(b)) }
+
+// lines collects what is logged.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+// A machine that tries to open its shard without end, and answers nobody.
+func TestOutageIsToldOnceRefusesCallersAndEnds(t *testing.T) {
+	d, logged := &dead{}, &lines{}
+	tries := 0
+	m := step(func(_ port.Clock, in port.Input, out *port.Effects) {
+		switch in := in.(type) {
+		case port.Start:
+			out.Add(port.AppendStore{Tag: 1, Batch: make([]store.Append, 1)})
+		case *port.Completed:
+			if tries++; in.Tag == 1 || in.Err != nil && !errors.Is(in.Err, store.ErrFenced) {
+				out.Add(port.OpenStore{Tag: 2})
+			}
+		}
+	})
+	r := New(Config{Store: d, Node: 1, Log: slog.New(slog.NewTextHandler(logged, nil)), OutageNotice: 20 * time.Millisecond, OutageRefuse: 40 * time.Millisecond})
+	r.Add(shard(1), m)
+	told := make(chan bool, 4)
+	r.WatchStore(func(works bool) { told <- works })
+	if !<-told {
+		t.Fatal("the store is told to fail before it did")
+	}
+	r.Start()
+	defer r.Stop()
+	if got := call(t, r, shard(1), "waits, and nobody would answer"); !strings.Contains(got, "database") {
+		t.Fatalf("refused with %q", got)
+	}
+	if got := call(t, r, shard(1), "comes later"); !strings.Contains(got, "database") {
+		t.Fatalf("refused with %q", got)
+	}
+	if <-told {
+		t.Fatal("the outage was told as its end")
+	}
+	d.healed.Store(true)
+	if !<-told {
+		t.Fatal("the end of the outage was told as an outage")
+	}
+	if r.outage.closed.Load() {
+		t.Fatal("callers are still refused")
+	}
+	logged.mu.Lock()
+	defer logged.mu.Unlock()
+	text := logged.text.String()
+	if strings.Count(text, "no space left") != 1 || strings.Count(text, "again") != 1 || strings.Count(text, "\n") != 2 {
+		t.Fatalf("the log is\n%s", text)
+	}
+}
