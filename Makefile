@@ -8,9 +8,10 @@ FUZZTIME ?= 5s
 BENCH    ?= .
 PKG      ?= ./...
 ONLY     ?=
+STORES   ?= postgres,mysql,mariadb
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check-go vet staticcheck house unit race fuzz bench sim mutants e2e kill clean
+.PHONY: help build run test check-go vet staticcheck house unit race fuzz bench sim mutants e2e test-stores kill clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +59,10 @@ mutants: build ## Build small bugs into the simulator and show which checker fin
 e2e: check-go ## Play programs of the Go SDK against the built server, also across a kill; a short form of kill
 	cd docs/quickstart && $(GO) vet .
 	cd test && $(GO) vet ./... && $(GO) test -count=1 -short ./...
+
+test-stores: check-go ## The long tests of the stores: every database, all cases of the SDK, failpoints; STORES=mariadb for some
+	scripts/failpoints ./adapters/store/postgres ./adapters/store/mysql -- -timeout 60m -run Failpoints
+	cd test && PERDURE_TEST_STORES="$(STORES)" $(GO) test -count=1 -timeout 60m -run OnStores ./e2e
 
 kill: check-go ## Kill the server under load many times, restart it with 100,000 open workflows, and count what is lost
 	cd test && $(GO) test -count=1 -v -timeout 60m ./durability

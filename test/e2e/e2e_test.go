@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"perdure/test/server"
+	"perdure/test/service"
 )
 
 // testCase is one program. It calls halfway once, where a kill would hurt most.
@@ -42,11 +43,15 @@ func TestMain(m *testing.M) {
 }
 
 func TestCases(t *testing.T) {
-	free := make(chan struct{}, together)
-	playAll(t, newHouse(t), func() (halfway, leave func()) {
-		free <- struct{}{}
-		return func() {}, func() { <-free }
-	})
+	playAll(t, newHouse(t), alone)
+}
+
+var free = make(chan struct{}, together)
+
+// alone waits for nobody halfway, but enters only when there is room.
+func alone() (halfway, leave func()) {
+	free <- struct{}{}
+	return func() {}, func() { <-free }
 }
 
 // TestCasesAcrossAKill lets every case come halfway, kills the server, starts it again, and lets all go on.
@@ -54,6 +59,25 @@ func TestCasesAcrossAKill(t *testing.T) {
 	h := newHouse(t)
 	half := newBarrier(len(cases), func() { h.killAndRestart(t) })
 	playAll(t, h, half.enter)
+}
+
+// TestCasesOnStores plays the cases on real databases: across a kill, and on a
+// server that lives too unless time is short.
+func TestCasesOnStores(t *testing.T) {
+	for _, kind := range service.Stores("postgres", "mysql") {
+		t.Run(kind, func(t *testing.T) {
+			t.Run("killed", func(t *testing.T) {
+				h := newHouse(t, "--store", service.Fresh(t, kind, "e2e_killed"))
+				playAll(t, h, newBarrier(len(cases), func() { h.killAndRestart(t) }).enter)
+			})
+			if testing.Short() {
+				return
+			}
+			t.Run("alive", func(t *testing.T) {
+				playAll(t, newHouse(t, "--store", service.Fresh(t, kind, "e2e_alive")), alone)
+			})
+		})
+	}
 }
 
 // playAll plays every case: it enters, calls halfway in its middle, and leaves.

@@ -44,9 +44,10 @@ var attributes = map[string]enumspb.IndexedValueType{
 	"Prose": enumspb.INDEXED_VALUE_TYPE_TEXT,
 }
 
-func newHouse(t *testing.T) *house {
+// newHouse starts a server, by default on SQLite.
+func newHouse(t *testing.T, args ...string) *house {
 	t.Helper()
-	h := &house{server: server.Start(t, "--log-level", "warn")}
+	h := &house{server: server.Start(t, append([]string{"--log-level", "warn"}, args...)...)}
 	h.client = dial(t, h.server.Addr, home)
 	h.raw = dialRaw(t, h.server.Addr)
 	h.api = workflowservice.NewWorkflowServiceClient(h.raw)
