@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/puddle/v2"
+	"github.com/pingcap/failpoint"
 )
 
 // conn is one connection with every statement prepared on it.
@@ -87,6 +88,7 @@ func (c *conn) run(apart bool, list []sending, row func(i int, values [][]byte) 
 			err = errors.New("the answer ended early")
 		}
 	}
+	failpoint.Inject("cutAtCommit", func() { c.Conn().Close() })
 	if e := p.Close(); err == nil { // reads the end of the last transaction too
 		err = e
 	}
@@ -156,5 +158,27 @@ func (p *pool) close() { p.Close() }
 
 // ask is do for one round trip.
 func (p *pool) ask(timeout time.Duration, apart bool, list []sending, row func(i int, values [][]byte) error) error {
+	failpoint.Inject("cutBeforeSend", func() { failpoint.Return(errInjected) })
+	failpoint.Inject("late", func() { // the effect comes after the time limit
+		if s := list[0].statement; s == flushRows || s == flushPartitions {
+			go p.trip(timeout, apart, list, ignore)
+			failpoint.Return(errInjected)
+		}
+	})
+	err := p.trip(timeout, apart, list, row)
+	failpoint.Inject("duplicate", func() {
+		if s := list[0].statement; err == nil && s != raiseEpoch {
+			err = p.trip(timeout, apart, list, ignore)
+		}
+	})
+	failpoint.Inject("cutAfterSend", func() { failpoint.Return(errInjected) })
+	return err
+}
+
+func (p *pool) trip(timeout time.Duration, apart bool, list []sending, row func(i int, values [][]byte) error) error {
 	return p.do(timeout, func(c *conn) error { return c.run(apart, list, row) })
 }
+
+func ignore(int, [][]byte) error { return nil }
+
+var errInjected = errors.New("injected by a test")

@@ -113,6 +113,11 @@ func at(t testing.TB, url string) *target.Target {
 
 // subject is an empty database. A crash of the process is the end of its connections.
 func subject(t testing.TB, opts Options) conformance.Subject {
+	x, _ := subjectAt(t, opts)
+	return x
+}
+
+func subjectAt(t testing.TB, opts Options) (conformance.Subject, string) {
 	url, drop := emptyDatabase(t)
 	var all []*Store
 	open := func() (store.Store, error) {
@@ -142,7 +147,7 @@ func subject(t testing.TB, opts Options) conformance.Subject {
 			}
 			drop()
 		},
-	}
+	}, url
 }
 
 func TestWrongParametersAreRefusedByName(t *testing.T) {

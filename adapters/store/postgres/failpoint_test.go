@@ -1,0 +1,65 @@
+package postgres
+
+import (
+	"bytes"
+	"database/sql"
+	"errors"
+	"os"
+	"testing"
+
+	"github.com/pingcap/failpoint"
+
+	"perdure/core/store"
+	"perdure/core/store/conformance"
+)
+
+// What goes wrong in every fifth round trip; the build must have failpoints (scripts/failpoints).
+var failpoints = []string{"cutBeforeSend", "cutAfterSend", "cutAtCommit", "duplicate", "late"}
+
+func TestConformanceWithFailpoints(t *testing.T) {
+	if os.Getenv("PERDURE_TEST_FAILPOINTS") == "" {
+		t.Skip("failpoints are not in this build; run scripts/failpoints ./adapters/store/postgres")
+	}
+	for _, name := range failpoints {
+		t.Run(name, func(t *testing.T) {
+			point := "perdure/adapters/store/postgres/" + name
+			conformance.Run(t, func(t testing.TB) conformance.Subject { return unreliable(t, point) })
+		})
+	}
+}
+
+// unreliable is a subject whose failpoint is on while the suite calls it.
+func unreliable(t testing.TB, point string) conformance.Subject {
+	x, url := subjectAt(t, Options{})
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := func(id store.ShardID, seq store.Seq) (body []byte, ok bool) {
+		err := db.QueryRow("SELECT body FROM record WHERE shard = $1 AND seq = $2", int64(id), int64(seq)).Scan(&body)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			t.Fatal(err)
+		}
+		return bytes.Clone(body), err == nil
+	}
+	made, retired := map[store.ShardID]bool{}, map[store.ShardID]bool{}
+	on := func(s store.Store, err error) (store.Store, error) {
+		if e := failpoint.Enable(point, "20%return(true)"); e != nil {
+			t.Fatal(e)
+		}
+		return conformance.Stubborn{Store: s, Has: has, Made: made, Retired: retired}, err
+	}
+	off := func() {
+		if err := failpoint.Disable(point); err != nil {
+			t.Fatal(err)
+		}
+	}
+	y := conformance.Subject{
+		Crash:   func() (store.Store, error) { off(); return on(x.Crash()) },
+		Restart: func() (store.Store, error) { off(); return on(x.Restart()) },
+		Join:    func() (store.Store, error) { off(); return on(x.Join()) },
+		Discard: func() { off(); db.Close(); x.Discard() },
+	}
+	y.Store, _ = on(x.Store, nil)
+	return y
+}
