@@ -9,6 +9,7 @@ BENCH    ?= .
 PKG      ?= ./...
 ONLY     ?=
 STORES   ?= postgres,mysql,mariadb
+STORE    ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test check-go vet staticcheck house unit race fuzz bench sim mutants e2e test-stores kill clean
@@ -64,8 +65,8 @@ test-stores: check-go ## The long tests of the stores: every database, all cases
 	scripts/failpoints ./adapters/store/postgres ./adapters/store/mysql -- -timeout 60m -run Failpoints
 	cd test && PERDURE_TEST_STORES="$(STORES)" $(GO) test -count=1 -timeout 60m -run OnStores ./e2e
 
-kill: check-go ## Kill the server under load many times, restart it with 100,000 open workflows, and count what is lost
-	cd test && $(GO) test -count=1 -v -timeout 60m ./durability
+kill: check-go ## Kill the server under load many times, restart it with 100,000 open workflows, and count what is lost; STORE=postgres kills that too
+	cd test && PERDURE_TEST_STORES="$(STORE)" $(GO) test -count=1 -v -timeout 60m $(if $(STORE),-run OnStores) ./durability
 
 clean: ## Remove what was built
 	rm -rf $(BIN) build

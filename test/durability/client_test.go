@@ -15,6 +15,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/status"
 )
 
@@ -23,13 +25,20 @@ const (
 	queue     = "load"
 )
 
-func dial(t testing.TB, address string) workflowservice.WorkflowServiceClient {
+// dial connects to one server, or to several in turn.
+func dial(t testing.TB, addresses ...string) workflowservice.WorkflowServiceClient {
 	t.Helper()
 	quickly := grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, MaxDelay: 500 * time.Millisecond}, MinConnectTimeout: time.Second}
 	typed := func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 		return serviceerror.FromStatus(status.Convert(call(ctx, method, req, reply, conn, opts...)))
 	}
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(quickly),
+	all := manual.NewBuilderWithScheme("servers")
+	var state resolver.State
+	for _, a := range addresses {
+		state.Endpoints = append(state.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{{Addr: a}}})
+	}
+	all.InitialState(state)
+	conn, err := grpc.NewClient(all.Scheme()+":///all", grpc.WithResolvers(all), grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}]}`), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(quickly),
 		grpc.WithUnaryInterceptor(typed), grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
 	if err != nil {
 		t.Fatal(err)

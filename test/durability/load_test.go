@@ -84,9 +84,9 @@ type load struct {
 	workers sync.WaitGroup
 }
 
-func startLoad(t *testing.T, address string) *load {
+func startLoad(t *testing.T, addresses ...string) *load {
 	ctx, cancel := context.WithCancel(t.Context())
-	l := &load{t: t, api: dial(t, address), ledger: newLedger(), ctx: ctx, stop: cancel, acked: make(chan struct{}, 1), idle: make(chan struct{})}
+	l := &load{t: t, api: dial(t, addresses...), ledger: newLedger(), ctx: ctx, stop: cancel, acked: make(chan struct{}, 1), idle: make(chan struct{})}
 	for range pollers {
 		l.workers.Go(func() { l.pollWorkflowTasks() })
 		l.workers.Go(func() { l.pollActivityTasks() })

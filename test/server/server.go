@@ -147,6 +147,14 @@ func (s *Server) Kill() {
 	s.process = nil
 }
 
+// Signal sends the process a signal.
+func (s *Server) Signal(t testing.TB, what syscall.Signal) {
+	t.Helper()
+	if err := s.process.Process.Signal(what); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Stop asks the process to end and waits until it has.
 func (s *Server) Stop() error {
 	if s.process == nil {
