@@ -215,6 +215,24 @@ func TestUnknownStoresAreRefusedByName(t *testing.T) {
 	}
 }
 
+// Nobody listens on the port, which is taken and closed again.
+func TestStoresThatDoNotAnswerAreOneLine(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := l.Addr().String()
+	l.Close()
+	for _, kind := range []string{"postgres", "mysql"} {
+		s := settings(t)
+		s.Store, s.StorePassword = kind+"://u@"+nobody+"/db", "secret"
+		_, err := openStore(s, slog.New(slog.DiscardHandler))
+		if err == nil || !strings.Contains(err.Error(), "--store "+kind+"://u@"+nobody+"/db: ") || strings.ContainsAny(err.Error(), "\n\t") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
 // steps is a schema that lacks some.
 type steps struct {
 	schema.Schema

@@ -69,10 +69,16 @@ func openStore(s *config.Settings, log *slog.Logger) (store.Store, error) {
 	}
 	opened, err := kind.open(at, log)
 	if err != nil {
-		return nil, fmt.Errorf("--store %s: %w", at, err)
+		return nil, fmt.Errorf("--store %s: %w", at, oneLine{err})
 	}
 	return opened, nil
 }
+
+// oneLine is an error whose text a driver spread over several lines.
+type oneLine struct{ error }
+
+func (e oneLine) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }
+func (e oneLine) Unwrap() error { return e.error }
 
 func findStore(text, password string) (*target.Target, database, error) {
 	at, err := target.Parse(text, password)

@@ -5,10 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/pingcap/failpoint"
 
+	"perdure/adapters/store/proxy"
 	"perdure/core/store"
 	"perdure/core/store/conformance"
 )
@@ -62,4 +64,12 @@ func unreliable(t testing.TB, point string) conformance.Subject {
 	}
 	y.Store, _ = on(x.Store, nil)
 	return y
+}
+
+func TestConnectionsCutAndHeld(t *testing.T) {
+	x, url := subjectAt(t, Options{})
+	defer x.Discard()
+	p := proxy.Start(t, at(t, url).Hosts)
+	through := strings.Replace(url, at(t, url).Hosts, p.Addr(), 1) + "?sslmode=disable&timeout=2s"
+	proxy.Cases(t, p, func() (store.Store, error) { return Open(at(t, through), Options{}) }, x.Join)
 }

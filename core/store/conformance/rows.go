@@ -139,6 +139,7 @@ var rowStories = []story{
 		o.flush(o.remove(history, 3))
 		d.lacks(history)
 	}},
+	{"a_long_history_fits", longHistory},
 	{"blobs_are_stored_and_deleted", func(d *drive) {
 		k := store.Key{Table: store.Blob, Partition: "b", Key: "name"}
 		body := string(pattern(3<<20, 9))
@@ -180,6 +181,33 @@ func getInOrder(d *drive) {
 	if len(none) != 0 {
 		d.t.Fatalf("Get of nothing answered %d rows", len(none))
 	}
+}
+
+// longHistory fills one partition with 51 MiB, reads it in pages and deletes it.
+func longHistory(d *drive) {
+	const flushes, each = 8, 100
+	o := d.own(1)
+	body := string(pattern(64<<10, 4))
+	at := func(n int) store.Key {
+		return store.Key{Table: store.History, Partition: "tree", Key: fmt.Sprintf("%06d", n)}
+	}
+	for f := range flushes {
+		var rows []store.Row
+		for i := range each {
+			rows = append(rows, o.put(at(f*each+i), 1, body))
+		}
+		o.flush(rows...)
+	}
+	for n := 0; n < flushes*each; n += each {
+		found, err := d.Store.Scan([]store.Range{{Table: store.History, Partition: "tree", From: at(n).Key, Limit: each}})
+		d.expect(err, nil, "Scan")
+		if len(found[0]) != each || found[0][each-1].Key != at(n+each-1) {
+			d.t.Fatalf("the page from row %d has %d rows", n, len(found[0]))
+		}
+		d.sameValue(found[0][n/each].Value, []byte(body), "a row of the history")
+	}
+	o.flushAs(o.number+1, o.clear(store.Partition{Table: store.History, Partition: "tree"}, 2), nil)
+	d.scan(store.Range{Table: store.History, Partition: "tree"})
 }
 
 func deletedPartition(d *drive) {
