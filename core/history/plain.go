@@ -21,7 +21,7 @@ func Small(p *commonpb.Payloads) bool {
 
 // ordered reports whether the event has no map with two entries. False when in doubt.
 func ordered(e *historypb.HistoryEvent) bool {
-	if e.UserMetadata != nil {
+	if e.UserMetadata != nil || len(e.EventGroupMarkers) > 0 {
 		return false
 	}
 	switch a := e.Attributes.(type) {

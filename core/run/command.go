@@ -65,10 +65,10 @@ func (x *commander) command(c *commandpb.Command) *badCommand {
 	return &badCommand{refusal: port.Invalid("unknown command type: %v", c.GetCommandType())}
 }
 
-// event adds the event of a command: its metadata goes along.
+// event adds the event of a command: its metadata and the groups it belongs to go along.
 func (x *commander) event(c *commandpb.Command, kind enumspb.EventType) *historypb.HistoryEvent {
 	e := x.run.event(kind)
-	e.UserMetadata = c.GetUserMetadata()
+	e.UserMetadata, e.EventGroupMarkers = c.GetUserMetadata(), c.GetEventGroupMarkers()
 	return e
 }
 

@@ -309,6 +309,9 @@ func showEvent(e *historypb.HistoryEvent, now int64) string {
 	if e.UserMetadata != nil {
 		line += " metadata={" + strings.TrimSpace(fields(e.UserMetadata.ProtoReflect())) + "}"
 	}
+	for _, m := range e.EventGroupMarkers {
+		line += " group={" + strings.TrimSpace(fields(m.ProtoReflect())) + "}"
+	}
 	if e.WorkerMayIgnore {
 		line += " may-ignore"
 	}

@@ -11,6 +11,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
+	sdkpb "go.temporal.io/api/sdk/v1"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -205,6 +206,7 @@ func parseCommand(name string, args []string, n int) (*commandpb.Command, error)
 		return nil, err
 	}
 	c.CommandType = enumspb.CommandType(kind)
+	args = describeCommand(c, args)
 	if slices.Equal(args, []string{"nil"}) {
 		return c, nil
 	}
@@ -224,6 +226,21 @@ func parseCommand(name string, args []string, n int) (*commandpb.Command, error)
 		own = append(own, strings.ReplaceAll(a, "#", strconv.Itoa(n)))
 	}
 	return c, set(m, own)
+}
+
+// describeCommand takes out the words that are about any command: summary=S and group=ID.
+func describeCommand(c *commandpb.Command, args []string) (rest []string) {
+	for _, a := range args {
+		if v, ok := strings.CutPrefix(a, "summary="); ok {
+			c.UserMetadata = &sdkpb.UserMetadata{Summary: textPayload(v).Payloads[0]}
+		} else if v, ok := strings.CutPrefix(a, "group="); ok {
+			label := &sdkpb.EventGroupMarker_Label{Id: v, Label: textPayload(v).Payloads[0]}
+			c.EventGroupMarkers = append(c.EventGroupMarkers, &sdkpb.EventGroupMarker{Variant: &sdkpb.EventGroupMarker_Label_{Label: label}})
+		} else {
+			rest = append(rest, a)
+		}
+	}
+	return rest
 }
 
 func (s *story) failTask(a *arguments, _ string) error {
