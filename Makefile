@@ -6,20 +6,22 @@ SEEDS    ?= 100
 FROM     ?= 1
 FUZZTIME ?= 5s
 BENCH    ?= .
+ARGS     ?=
 PKG      ?= ./...
 ONLY     ?=
 STORES   ?= postgres,mysql,mariadb
 STORE    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check-go vet staticcheck house unit race fuzz bench sim mutants e2e test-stores kill clean
+.PHONY: help build run test check-go vet staticcheck house unit race fuzz bench microbench sim mutants e2e test-stores kill clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: check-go ## Build bin/perdure and bin/sim (the first time takes minutes: packages are named as they are compiled)
+build: check-go ## Build bin/perdure, bin/sim and bin/bench (the first time takes minutes: packages are named as they are compiled)
 	CGO_ENABLED=0 $(GO) build -v -trimpath -o $(BIN)/perdure ./cmd/server
 	CGO_ENABLED=0 $(GO) build -v -trimpath -o $(BIN)/sim ./cmd/sim
+	CGO_ENABLED=0 $(GO) build -v -trimpath -o $(BIN)/bench ./cmd/bench
 
 run: build ## Build and run a server on 127.0.0.1:7233 with its data in perdure-data
 	$(BIN)/perdure serve
@@ -48,7 +50,10 @@ fuzz: check-go ## Run every fuzz target for FUZZTIME=5s each; PKG=./core/token f
 		$(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) "$$package" || exit 1; \
 	done
 
-bench: check-go ## Run benchmarks; BENCH=Hop PKG=./adapters/runtime for one
+bench: build ## Measure the server on a database beside the limit server; STORE=postgres, mysql, cassandra or sqlite, ARGS='--scale 0.1 --json' for more
+	scripts/bench '$(or $(STORE),sqlite)' $(ARGS)
+
+microbench: check-go ## Run Go benchmarks; BENCH=Hop PKG=./adapters/runtime for one
 	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem $(PKG)
 
 sim: build ## Simulate clusters under faults, each seed twice; SEEDS=2000 FROM=0 for many fresh ones

@@ -128,10 +128,20 @@ start() { # one after another: a node joins only a ring that stands
 	for n in $(seq "$nodes"); do on "$n" start_node "$n" "$p"; done
 }
 
-url() {
+# fresh names a keyspace that was never used: nothing here speaks CQL to drop one. When there are many, all go.
+fresh() { # NAME
+	if [ "$(find "$base/1/data" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)" -gt 40 ]; then
+		end KILL
+		rm -rf "${base:?}"/[1-9]
+		start
+	fi
+	echo "$1_$(date +%s%N)" >"$base/fresh-$1"
+}
+
+url() { # [NAME]
 	local n hosts=""
 	for n in $(seq "$nodes"); do hosts+=",127.0.0.$n:$(port)"; done
-	echo "cassandra://${hosts#,}/perdure?replication=$nodes"
+	echo "cassandra://${hosts#,}/$(cat "$base/fresh-${1:-}" 2>/dev/null || echo perdure)?replication=$nodes"
 }
 
 case "${1:-}" in
