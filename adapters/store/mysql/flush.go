@@ -59,7 +59,7 @@ func firstRows(rows []store.Row) (n int) {
 }
 
 // stepMessage begins a transaction that goes on only if it is the step's turn:
-// else the second statement fails, with errNotNow, and nothing after it is done.
+// else the second statement fails, and nothing after it is done.
 func stepMessage(f store.Flush, step int) *message {
 	m := &message{}
 	m.add("BEGIN;UPDATE fence SET number=?,step=? WHERE shard=? AND epoch=? AND nonce=? AND owned AND ",
@@ -69,18 +69,24 @@ func stepMessage(f store.Flush, step int) *message {
 	} else {
 		m.add("number=? AND step=?;", f.Number, int64(step-1))
 	}
-	m.add("SELECT IF(ROW_COUNT()=1,1,(SELECT 1 UNION SELECT 2));")
+	m.add(goOnIf, int64(1))
 	return m
 }
 
-// errNotNow is the number of "subquery returns more than one row".
-const errNotNow = 1242
+// goOnIf is a statement that fails, and with it the message, unless the one
+// before it changed so many rows.
+const goOnIf = "SELECT IF(ROW_COUNT()=?,1,(SELECT 1 UNION SELECT 2));"
+
+// isNotNow says that goOnIf failed: its error is "subquery returns more than one row".
+func isNotNow(err error) bool {
+	var refused *driver.MySQLError
+	return errors.As(err, &refused) && refused.Number == 1242
+}
 
 func (s *Store) flushStep(f store.Flush, step int, m *message) error {
 	m.add("COMMIT")
 	_, err := s.rows.change(m)
-	var refused *driver.MySQLError
-	if errors.As(err, &refused) && refused.Number == errNotNow {
+	if isNotNow(err) {
 		return s.whyNoTurn(f, step)
 	}
 	return unavailable("flushing rows", err)

@@ -6,12 +6,27 @@ import (
 	"perdure/core/store"
 )
 
-// Append writes the records of all shards in one transaction. For each shard
-// one update checks epoch, nonce and last seq and counts as changed only if
-// they are as they should be; the record is put if it did.
+// Append writes the records of all shards in one transaction: together in few
+// statements if every one of them may be written, else shard by shard.
 func (s *Store) Append(batch []store.Append) []store.Outcome {
 	outcomes := make([]store.Outcome, len(batch))
-	m, counted := appendMessage(batch)
+	if len(batch) == 0 {
+		return outcomes
+	}
+	if onlyRecords(batch) {
+		_, err := s.journal.change(s.appendTogether(batch))
+		if err == nil {
+			for i := range outcomes {
+				outcomes[i] = store.Done
+			}
+			s.noteTrims(batch, outcomes)
+			return outcomes
+		}
+		if !isNotNow(err) {
+			return outcomes
+		}
+	}
+	m, counted := s.appendApart(batch)
 	if len(counted) > 0 {
 		changed, err := s.journal.change(m)
 		if err != nil {
@@ -24,11 +39,79 @@ func (s *Store) Append(batch []store.Append) []store.Outcome {
 		}
 	}
 	s.appendAnswers(batch, outcomes)
+	s.noteTrims(batch, outcomes)
 	return outcomes
 }
 
-// appendMessage also tells at which place the server counts the change of each append's shard, -1 if there is none.
-func appendMessage(batch []store.Append) (m *message, counted []int) {
+func onlyRecords(batch []store.Append) bool {
+	for _, a := range batch {
+		if a.Record == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// appendTogether checks all shards in one update, which must change all of
+// them; else the statement after it fails, and nothing is done.
+func (s *Store) appendTogether(batch []store.Append) *message {
+	m := &message{}
+	m.add("BEGIN;UPDATE shard SET last=CASE id")
+	for _, a := range batch {
+		m.add(" WHEN ? THEN ?", uint64(a.Fence.Shard), uint64(a.Seq))
+	}
+	m.add(" END,trimmed=GREATEST(trimmed,CASE id")
+	for _, a := range batch {
+		m.add(" WHEN ? THEN ?", uint64(a.Fence.Shard), uint64(a.Trim))
+	}
+	m.add(" END) WHERE")
+	for i, a := range batch {
+		if i > 0 {
+			m.add(" OR")
+		}
+		m.add(" id=? AND epoch=? AND nonce=? AND owned AND last=?", uint64(a.Fence.Shard), uint64(a.Fence.Epoch), uint64(a.Fence.Nonce), uint64(a.Seq)-1)
+	}
+	m.add(";"+goOnIf+"INSERT INTO record (shard,seq,body) VALUES ", int64(len(batch)))
+	for i, a := range batch {
+		if i > 0 {
+			m.add(",")
+		}
+		m.add("(?,?,", uint64(a.Fence.Shard), uint64(a.Seq))
+		m.bytes(a.Record)
+		m.add(")")
+	}
+	m.add(";")
+	for _, a := range batch {
+		if s.trims(a) {
+			m.add("DELETE FROM record WHERE shard=? AND seq<=?;", uint64(a.Fence.Shard), uint64(a.Trim))
+		}
+	}
+	m.add("COMMIT")
+	return m
+}
+
+// trims says whether records are left that the append's trim covers: owners repeat their trims.
+func (s *Store) trims(a store.Append) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return a.Trim > s.trimmed[a.Fence]
+}
+
+func (s *Store) noteTrims(batch []store.Append, outcomes []store.Outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, a := range batch {
+		if outcomes[i] == store.Done && a.Trim > 0 {
+			s.trimmed[a.Fence] = max(s.trimmed[a.Fence], a.Trim)
+		} else if outcomes[i] == store.Fenced {
+			delete(s.trimmed, a.Fence)
+		}
+	}
+}
+
+// appendApart makes an update and an insert for each shard. It also tells at
+// which place the server counts the change of each append's shard, -1 if there is none.
+func (s *Store) appendApart(batch []store.Append) (m *message, counted []int) {
 	m = &message{}
 	m.add("BEGIN;")
 	counts := 1
@@ -48,13 +131,12 @@ func appendMessage(batch []store.Append) (m *message, counted []int) {
 		} else {
 			m.add("UPDATE shard SET last=?,trimmed=GREATEST(trimmed,?) WHERE id=? AND epoch=? AND nonce=? AND owned AND last=?;",
 				uint64(a.Seq), uint64(a.Trim), uint64(a.Fence.Shard), uint64(a.Fence.Epoch), uint64(a.Fence.Nonce), uint64(a.Seq)-1)
-			m.add("INSERT INTO record (shard,seq,body) SELECT ?,?,")
-			m.args = append(m.args, uint64(a.Fence.Shard), uint64(a.Seq))
+			m.add("INSERT INTO record (shard,seq,body) SELECT ?,?,", uint64(a.Fence.Shard), uint64(a.Seq))
 			m.bytes(a.Record)
 			m.add(" FROM DUAL WHERE ROW_COUNT()=1;")
 			counts += 2
 		}
-		if a.Trim > 0 {
+		if a.Trim > 0 { // nothing but what its owner trimmed, whether this append is the owner's or not
 			m.add("DELETE record FROM record JOIN shard ON shard.id=record.shard WHERE record.shard=? AND record.seq<=? AND record.seq<=shard.trimmed;",
 				uint64(a.Fence.Shard), uint64(a.Trim))
 			counts++

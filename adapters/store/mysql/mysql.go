@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -55,6 +56,9 @@ type Store struct {
 	rows    *pool
 	packet  int // bytes of one message that the server takes
 	closed  atomic.Bool
+
+	mu      sync.Mutex
+	trimmed map[store.Fence]store.Seq // records that are known to be deleted; of owners that appended here
 }
 
 var _ store.Store = (*Store)(nil)
@@ -68,7 +72,7 @@ func Open(at *target.Target, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{}
+	s := &Store{trimmed: map[store.Fence]store.Seq{}}
 	if s.packet, err = set.learn(opts.Logger); err != nil {
 		return nil, err
 	}
