@@ -93,9 +93,26 @@ func ready(ctx context.Context, s *config.Settings, r *runtime.Runtime, server *
 	return greet(out, s, at, server.Unserved())
 }
 
+// Another server may take the registry over at any time: then the call is made again.
+const (
+	registerTries = 50
+	registerPause = 200 * time.Millisecond
+)
+
 // register makes a namespace unless it is there.
 func register(ctx context.Context, server *grpc.Server, name string, retention time.Duration) error {
-	_, refusal, err := server.Do(ctx, &workflow.RegisterNamespaceRequest{Namespace: name, WorkflowExecutionRetentionPeriod: durationpb.New(retention)})
+	var refusal *port.Refusal
+	var err error
+	for range registerTries {
+		_, refusal, err = server.Do(ctx, &workflow.RegisterNamespaceRequest{Namespace: name, WorkflowExecutionRetentionPeriod: durationpb.New(retention)})
+		if err != nil || refusal == nil || refusal.Code != port.Unavailable {
+			break
+		}
+		select {
+		case <-time.After(registerPause):
+		case <-ctx.Done():
+		}
+	}
 	switch {
 	case ctx.Err() != nil:
 		return nil // told to stop
