@@ -2,8 +2,8 @@
 
 GO       := go
 BIN      := bin
-SEEDS    ?= 100
-FROM     ?= 1
+SEEDS    ?= 200
+FROM     ?= 0
 FUZZTIME ?= 5s
 BENCH    ?= .
 ARGS     ?=
@@ -56,8 +56,8 @@ bench: build ## Measure the server on a database beside the limit server; STORE=
 microbench: check-go ## Run Go benchmarks; BENCH=Hop PKG=./adapters/runtime for one
 	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem $(PKG)
 
-sim: build ## Simulate clusters under faults, each seed twice; SEEDS=2000 FROM=0 for many fresh ones
-	$(BIN)/sim run --seeds $(SEEDS) --from $(FROM)
+sim: build ## Simulate clusters under faults: fresh seeds, each twice, and all regressions; SEEDS=2000 FROM=1 for others
+	$(BIN)/sim run --seeds $(SEEDS) --from $(FROM) --regressions sim/testdata --required
 
 mutants: build ## Build small bugs into the simulator and show which checker finds each; ONLY=journal for some
 	$(BIN)/sim mutants --only '$(ONLY)'

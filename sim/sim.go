@@ -282,6 +282,7 @@ func (s *simulation) end() {
 
 func (s *simulation) report() *Report {
 	s.ledger.Marks.Merge(&check.Marks{Named: s.cluster.Marks})
+	s.ledger.Marks.Merge(&check.Marks{Named: s.store.Marks})
 	return &Report{
 		Seed: s.u.Seed, Hash: s.u.Sum(), Steps: s.u.Steps(), Virtual: s.u.Now(), Breach: s.breach, Marks: s.ledger.Marks,
 		Cluster: s.cluster.Counts, Store: s.store.Counts, World: s.world.Counts, Rivals: s.nodes.Rivals, Runs: len(s.ledger.Runs),

@@ -1,6 +1,9 @@
 package sim
 
 import (
+	"fmt"
+	"strings"
+
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -41,6 +44,11 @@ func (s *simulation) Stepped(p *cluster.Process, at port.Address, _ port.Machine
 	if s.options.Step != nil && !s.options.Step(s.u.Steps(), s.u.Sum()) {
 		s.stopped = true
 	}
+	if m, ok := in.(*port.Message); ok {
+		if r := s.ledger.Run(m.To.RunID); r != nil && r.Gone {
+			s.ledger.Marks.Add("message to a run that was removed")
+		}
+	}
 	switch at.Role {
 	case port.RoleQueues:
 		s.queues.Stepped(p.Boot(), at, in, out)
@@ -60,6 +68,7 @@ func (s *simulation) Replied(c *cluster.Call, r *port.Reply) {
 	if s.breach != nil {
 		return
 	}
+	s.markReply(c, r)
 	if r.Refusal != nil {
 		for _, b := range []*check.Breach{check.Refused(c.Admit, r.Refusal), s.current(c, nil, r.Refusal)} {
 			if b != nil {
@@ -82,6 +91,48 @@ func (s *simulation) Replied(c *cluster.Call, r *port.Reply) {
 	}
 	if b != nil {
 		s.fail(b)
+	}
+}
+
+// markReply counts what was answered to whom.
+func (s *simulation) markReply(c *cluster.Call, r *port.Reply) {
+	name := strings.TrimSuffix(string(c.Admit.ProtoReflect().Descriptor().Name()), "Request")
+	if r.Refusal != nil {
+		s.ledger.Marks.Add(fmt.Sprintf("refused: %s, code %d", name, r.Refusal.Code))
+		return
+	}
+	s.ledger.Marks.Add("answered: " + name)
+	switch m := r.Body.Message.(type) {
+	case *workflowservice.PollWorkflowTaskQueueResponse:
+		switch {
+		case m.Query != nil:
+			s.ledger.Marks.Add("query by itself")
+		case len(m.Queries) > 0:
+			s.ledger.Marks.Add("query with a workflow task")
+		case len(m.TaskToken) == 0:
+			s.ledger.Marks.Add("poll ended empty")
+		}
+		if len(m.NextPageToken) > 0 {
+			s.ledger.Marks.Add("workflow task with more pages of history")
+		}
+	case *workflowservice.StartWorkflowExecutionResponse:
+		if r.Body.Inner != nil {
+			s.ledger.Marks.Add("eager workflow task")
+		}
+		if !m.Started {
+			s.ledger.Marks.Add("start answered with the run there is")
+		}
+	case *workflowservice.RespondWorkflowTaskCompletedResponse:
+		if r.Body.Inner != nil {
+			s.ledger.Marks.Add("next workflow task in the answer to one")
+		}
+		if len(m.ActivityTasks) > 0 {
+			s.ledger.Marks.Add("eager activity")
+		}
+	case *workflowservice.GetWorkflowExecutionHistoryResponse:
+		if q, ok := c.Admit.(*workflowservice.GetWorkflowExecutionHistoryRequest); ok && q.WaitNewEvent && len(r.Body.Fragments) == 0 {
+			s.ledger.Marks.Add("wait for history ended empty")
+		}
 	}
 }
 

@@ -35,8 +35,8 @@ func (t *totals) print(took time.Duration) {
 		fmt.Printf("  %8d %s\n", t.faults[name], name)
 	}
 	fmt.Println("marks:")
-	for _, line := range t.marks.Lines() {
-		fmt.Println("  " + line)
+	for _, name := range sortedKeys(t.marks.Named) {
+		fmt.Printf("  %8d in %6d seeds: %s\n", t.marks.Named[name], t.reached[name], name)
 	}
 }
 
@@ -47,6 +47,7 @@ type summary struct {
 	Seconds        float64 // of wall time
 	VirtualSeconds float64
 	Faults, Marks  map[string]int
+	Reached        map[string]int // seeds that reached each mark
 	Failures       []failure
 }
 
@@ -55,7 +56,7 @@ func (t *totals) write(file string, from uint64, took time.Duration) error {
 	if file == "" {
 		return nil
 	}
-	text, err := json.MarshalIndent(summary{from, t.steps, t.seeds, took.Seconds(), t.virtual.Seconds(), t.faults, t.marks.Named, t.failures}, "", "\t")
+	text, err := json.MarshalIndent(summary{from, t.steps, t.seeds, took.Seconds(), t.virtual.Seconds(), t.faults, t.marks.Named, t.reached, t.failures}, "", "\t")
 	if err != nil {
 		return err
 	}

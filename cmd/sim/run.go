@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,7 +21,10 @@ type runCommand struct {
 	Once  bool          `help:"Run each seed once; by default twice, and the hashes of all inputs and effects must agree."`
 	Calm  bool          `help:"Without faults."`
 	First bool          `help:"End at the first failure."`
-	JSON  string        `name:"json" placeholder:"FILE" help:"Write the summary to this file too."`
+
+	Regressions string `placeholder:"DIR" help:"Play the scenarios in this folder too; each must keep all promises."`
+	Required    bool   `help:"Fail if a mark that is required was not reached (some 200 seeds reach all)."`
+	JSON        string `name:"json" placeholder:"FILE" help:"Write the summary to this file too."`
 }
 
 // totals is what many seeds add up to.
@@ -32,6 +37,7 @@ type totals struct {
 	slowest  time.Duration
 	slow     uint64
 	marks    check.Marks
+	reached  map[string]int // seeds that reached each mark
 	faults   map[string]int
 	calm     bool
 	hash     uint64 // of the last seed
@@ -53,12 +59,16 @@ func (c *runCommand) Run() error {
 		c.From = uint64(time.Now().Unix())
 	}
 	fmt.Printf("seeds %d to %d, %d at once\n", c.From, c.From+uint64(c.Seeds)-1, c.Jobs)
-	t := &totals{faults: map[string]int{}, calm: c.Calm}
+	t := &totals{faults: map[string]int{}, reached: map[string]int{}, calm: c.Calm}
 	begun := time.Now()
 	stop := make(chan struct{})
 	go t.progress(c.Seeds, begun, stop)
 	c.all(t, begun)
+	played, err := c.regressions(t)
 	close(stop)
+	if err != nil {
+		return err
+	}
 	t.print(time.Since(begun))
 	if err := t.write(c.JSON, c.From, time.Since(begun)); err != nil {
 		return err
@@ -66,10 +76,52 @@ func (c *runCommand) Run() error {
 	if c.Seeds == 1 {
 		fmt.Printf("seed %d: hash %016x\n", c.From, t.hash)
 	}
+	if c.Regressions != "" {
+		fmt.Printf("%d scenarios of %s played\n", played, c.Regressions)
+	}
 	if n := len(t.failures); n > 0 {
-		return fmt.Errorf("%d of %d seeds failed", n, t.seeds)
+		return fmt.Errorf("%d of %d seeds and %d scenarios failed", n, t.seeds, played)
+	}
+	if missing := t.missing(); c.Required && len(missing) > 0 {
+		return fmt.Errorf("no seed reached these paths: %s; run more seeds, or give the workload what leads there", strings.Join(missing, "; "))
 	}
 	return nil
+}
+
+// missing are the required marks that were not reached.
+func (t *totals) missing() (names []string) {
+	for _, name := range sim.Required {
+		if t.marks.Named[name] == 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// regressions plays the scenarios of a folder, twice each.
+func (c *runCommand) regressions(t *totals) (int, error) {
+	if c.Regressions == "" {
+		return 0, nil
+	}
+	files, err := filepath.Glob(filepath.Join(c.Regressions, "*.scenario"))
+	if err != nil {
+		return 0, err
+	}
+	for _, file := range files {
+		x, err := readScenario(file)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", file, err)
+		}
+		r := sim.Play(x, sim.Options{})
+		if again := sim.Play(x, sim.Options{}); r.Breach == nil && again.Hash != r.Hash {
+			r.Breach = &check.Breach{Promise: check.SameSeedSameHash, Text: fmt.Sprintf("hash %016x, then %016x", r.Hash, again.Hash)}
+		}
+		if r.Breach != nil {
+			fmt.Printf("FAILED %s: %s\n  replay it: bin/sim replay --scenario %s --verbose\n", file, r.Breach, file)
+			t.failures = append(t.failures, failure{r.Seed, string(r.Breach.Promise), r.Breach.Error()})
+		}
+	}
+	return len(files), nil
 }
 
 func (c *runCommand) all(t *totals, begun time.Time) {
@@ -122,6 +174,9 @@ func (t *totals) add(r *sim.Report, explained []string, took time.Duration) {
 		t.slowest, t.slow = took, r.Seed
 	}
 	t.marks.Merge(&r.Marks)
+	for name := range r.Marks.Named {
+		t.reached[name]++
+	}
 	for name, n := range map[string]int{
 		"node crashes": r.Cluster.Crashes, "node drains": r.Cluster.Drains, "nodes paused": r.Cluster.Pauses, "clock jumps": r.Cluster.Jumps,
 		"replies lost": r.Cluster.LostReplies, "requests lost": r.Cluster.LostRequests, "replies that found nobody": r.Cluster.Undelivered, "rival nodes": r.Rivals,

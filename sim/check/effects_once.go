@@ -137,9 +137,10 @@ func (l *Ledger) AcknowledgedOnce() *Breach {
 }
 
 // acknowledge notes an effect that a client is being told of.
-func (p *payloads) acknowledge(payload, what string) {
-	if !p.known[payload] {
+func (p *payloads) acknowledge(payload, what string) (again bool) {
+	if again = p.known[payload]; !again {
 		p.known[payload] = true
 		p.acked = append(p.acked, acked{payload, what})
 	}
+	return again
 }

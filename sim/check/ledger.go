@@ -222,6 +222,7 @@ func (l *Ledger) putExecution(key string, value []byte, at time.Time) {
 		l.Fail(breach(StateEqualsFold, r.Key.RunID, "the run row cannot be read: %v", err))
 		return
 	}
+	l.Marks.row(r.Row, row)
 	r.Row, r.Raw = row, value
 	r.noteTask()
 	r.Key.NamespaceID, r.Key.WorkflowID = row.NamespaceId, row.WorkflowId
@@ -291,7 +292,7 @@ func (l *Ledger) eventRecorded(r *Run, e *historypb.HistoryEvent) {
 		}
 	}
 	r.fold.apply(e)
-	l.Marks.event(e)
+	l.Marks.event(r, e)
 }
 
 // settle holds the runs that a record changed to the promises about states.

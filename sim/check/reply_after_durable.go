@@ -65,7 +65,9 @@ func (l *Ledger) started(q *workflowservice.StartWorkflowExecutionRequest, res *
 	if e := r.event(1); e == nil || inputID(e.GetWorkflowExecutionStartedEventAttributes().GetInput()) != id {
 		return breach(ReplyAfterDurable, res.RunId, "start of %s was acknowledged, its input %q is not in the history of the run", q.WorkflowId, id)
 	}
-	l.pays.acknowledge(startPayload(id), "start of "+q.WorkflowId)
+	if l.pays.acknowledge(startPayload(id), "start of "+q.WorkflowId) {
+		l.Marks.Add("start acknowledged again")
+	}
 	return nil
 }
 
@@ -76,8 +78,10 @@ func (l *Ledger) signaled(payload, runID, what string) *Breach {
 	if !l.hasSignal(payload) {
 		return breach(ReplyAfterDurable, runID, "%s %q was acknowledged and is not durable", what, payload)
 	}
-	l.pays.acknowledge(signalPayload(payload), what)
-	l.Marks.AckedSignals++
+	if l.pays.acknowledge(signalPayload(payload), what) {
+		l.Marks.Add("signal acknowledged again")
+	}
+	l.Marks.Add("signal acknowledged")
 	return nil
 }
 

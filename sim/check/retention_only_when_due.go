@@ -36,7 +36,7 @@ func (l *Ledger) removed(r *Run, at time.Time) {
 	if l.open[workflowOf(r)] == r {
 		l.passes(r, false, true)
 	}
-	l.Marks.Retired++
+	l.Marks.Add("run removed")
 	if !r.order.closed {
 		l.Fail(breach(RetentionOnlyWhenDue, r.Key.RunID, "an open run was removed"))
 		return

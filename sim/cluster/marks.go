@@ -62,14 +62,20 @@ func (c *Cluster) markInput(in port.Input) {
 		c.mark("task withdrawn from its queue")
 	case *port.Message:
 		if in.Repeated {
-			c.mark("message repeated")
+			c.mark("message repeated: " + messageKinds[in.Kind])
 		}
 		if in.Hops > 0 {
 			c.mark("message passed on to where its shard went")
 		}
+		c.mark("message: " + messageKinds[in.Kind])
 	case *port.Completed:
 		c.markOpened(in)
 	}
+}
+
+var messageKinds = map[port.MessageKind]string{
+	port.StartChild: "start a child", port.SignalExternal: "signal", port.CancelExternal: "cancel", port.ParentClosed: "the parent closed",
+	port.ChildStarted: "the start is recorded", port.ChildClosed: "the child closed", port.ChildWaits: "is the start recorded?",
 }
 
 func (c *Cluster) markOpened(in *port.Completed) {
@@ -94,9 +100,31 @@ func (c *Cluster) markEffect(e port.Effect) {
 		if len(e.Flush.Deleted) > 0 {
 			c.mark("flush deletes partitions")
 		}
+	case port.ReadStore:
+		c.markRead(e)
 	case port.Reply:
+		if e.Refusal != nil && strings.Contains(e.Refusal.Message, "does not keep up") {
+			c.mark("caller pushed back: the store does not keep up")
+		}
 		if e.Refusal != nil && e.Refusal.Code == port.Unavailable && strings.Contains(e.Refusal.Message, "moved") {
 			c.mark("caller told that the shard moved")
+		}
+	}
+}
+
+// markRead tells reads apart that happen only when memory is full, or after a start.
+func (c *Cluster) markRead(e port.ReadStore) {
+	if len(e.Ranges) > 0 { // all of one read are alike
+		r := &e.Ranges[len(e.Ranges)-1]
+		switch {
+		case r.Table == store.History && r.Limit == 0, r.Table == store.History && r.Limit > 1:
+			c.mark("history read from its table")
+		case r.Table == store.Pending:
+			c.mark("run read from its tables")
+		case r.Table == store.Due && strings.HasPrefix(r.From, "q") && len(r.From) > 1:
+			c.mark("backlog read from its table")
+		case r.Table == store.Due && strings.HasPrefix(r.From, "d") && len(r.From) > 1:
+			c.mark("deadlines read on")
 		}
 	}
 }

@@ -22,6 +22,9 @@ func (s *Store) flush(e port.FlushStore, c Caller) {
 	admitted := false
 	s.effect(at, c, func() {
 		err := s.Memory.Admit(e.Flush)
+		if err != nil {
+			s.Marks["flush of a displaced owner refused"]++
+		}
 		if done.Err == nil {
 			done.Err = err
 		}

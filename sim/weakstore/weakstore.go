@@ -51,6 +51,7 @@ type Counts struct {
 type Store struct {
 	Memory *memory.Store
 	Counts Counts
+	Marks  map[string]int // rare outcomes
 
 	u     *universe.Universe
 	rand  *universe.Rand
@@ -64,7 +65,7 @@ type Store struct {
 
 // New makes an empty store.
 func New(u *universe.Universe, cfg Config, watch Watch) *Store {
-	return &Store{Memory: memory.New(), u: u, rand: u.Rand("store"), cfg: cfg, watch: watch}
+	return &Store{Memory: memory.New(), Marks: map[string]int{}, u: u, rand: u.Rand("store"), cfg: cfg, watch: watch}
 }
 
 // Heal ends all faults that are not under way already.
@@ -93,7 +94,10 @@ func (s *Store) Do(e port.Effect, c Caller) {
 	case port.ReadStore:
 		s.read(e, c)
 	case port.OpenStore:
-		s.simple(c, e.Tag, func(done *port.Completed) { done.Opened, done.Err = s.Memory.Open(e.Open) })
+		s.simple(c, e.Tag, func(done *port.Completed) {
+			done.Opened, done.Err = s.Memory.Open(e.Open)
+			s.markOpened(&e.Open, done)
+		})
 	case port.CreateShard:
 		s.simple(c, e.Tag, func(done *port.Completed) { done.Err = s.Memory.Create(e.Shard, e.Strips, e.Floor) })
 	case port.WriteStore:
@@ -114,6 +118,18 @@ func (s *Store) Do(e port.Effect, c Caller) {
 		})
 	default:
 		panic("weakstore: not a store call")
+	}
+}
+
+// markOpened notes how an unknown append was resolved.
+func (s *Store) markOpened(o *store.Open, done *port.Completed) {
+	switch {
+	case done.Err != nil || o.Known == 0:
+	case done.Opened.Displaced.Nonce == 0:
+	case done.Opened.Last > o.Known:
+		s.Marks["unknown append was written"]++
+	default:
+		s.Marks["unknown append was not written"]++
 	}
 }
 
