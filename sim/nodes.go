@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"perdure/core/port"
+	"perdure/sim/check"
 	"perdure/sim/cluster"
 	"perdure/sim/universe"
 )
@@ -303,6 +304,28 @@ func (n *nodes) challenge() {
 		})
 	}
 	n.s.u.After(at+n.rand.Spread(time.Millisecond, time.Second), func() { n.boot(0) })
+}
+
+// told holds what each node knows of the registry against what is durable.
+func (n *nodes) told() (breaches []*check.Breach) {
+	for i := range n.count() {
+		if p := n.all[i]; p != nil && p.Ready() {
+			breaches = append(breaches, n.s.ledger.Known(p.Snapshot()))
+		}
+	}
+	return breaches
+}
+
+// relapse crashes the node some more times while runs are removed.
+func (n *nodes) relapse(within time.Duration) {
+	rand := n.s.u.Rand("relapse")
+	if n.s.script != nil || n.s.plan.Faults.Crash == 0 {
+		return
+	}
+	const first = 1000 // number
+	for i := range rand.IntN(6) {
+		n.s.u.After(rand.Between(within/2, within), func() { n.happens(Fault{n.s.u.Now(), "crash", first + i}) })
+	}
 }
 
 // heal ends all that: every node is up, and its clock is right if it has others; of

@@ -115,6 +115,8 @@ func (p *Plan) drawFaults(r *universe.Rand) {
 	f.Crash, f.Drain, f.Stall, f.Pause, f.Jump, f.Slow, f.Down, f.Worker = mean(), mean()*3, mean(), mean(), mean(), mean(), mean(), mean()
 	f.Skew = some(r, r.Spread(time.Millisecond, 10*time.Second))
 	if !p.Cluster.Exclusive {
-		f.Rival = mean() * 2
+		if f.Rival = mean(); f.Rival > 0 { // somebody must ask the one that is not the owner any more
+			p.World.Reads, p.World.Pace = r.Float64(), p.World.Pace/4
+		}
 	}
 }

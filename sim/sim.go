@@ -236,8 +236,10 @@ func (s *simulation) close() {
 	closed := s.until(closeWithin, func() bool {
 		if s.u.Now() >= look {
 			look = s.u.Now() + lookEvery
-			if b := s.ledger.Stalled(s.nodes.wall()); b != nil {
-				s.fail(b)
+			for _, b := range append(s.nodes.told(), s.ledger.Stalled(s.nodes.wall())) {
+				if b != nil {
+					s.fail(b)
+				}
 			}
 		}
 		n, _ := s.ledger.Open()
@@ -257,6 +259,7 @@ func (s *simulation) retire() {
 	s.wait(10 * time.Second) // answers that are under way
 	s.world.Stop()
 	within := s.plan.World.Retention + 5*time.Minute
+	s.nodes.relapse(s.plan.World.Retention + time.Minute)
 	gone := s.until(within, func() bool {
 		n, _ := s.ledger.Left()
 		return n == 0

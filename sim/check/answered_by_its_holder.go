@@ -21,7 +21,10 @@ type start struct {
 // started notes the nonces that the state of a run shows.
 func (r *Run) noteStart(s start, nonce uint64) {
 	if r.starts == nil {
-		r.starts = map[start][]uint64{}
+		r.starts, r.attempts = map[start][]uint64{}, map[int64]int32{}
+	}
+	if s.started == 0 {
+		r.attempts[s.scheduled] = max(r.attempts[s.scheduled], s.attempt)
 	}
 	if have := r.starts[s]; !slices.Contains(have, nonce) {
 		r.starts[s] = append(have, nonce)
@@ -49,6 +52,9 @@ func (l *Ledger) heldBy(token *port.Token) *Breach {
 		return nil
 	}
 	s := start{token.ScheduledID, token.StartedID, token.Attempt}
+	if last := r.attempts[s.scheduled]; s.started == 0 && s.attempt < last {
+		return breach(AnsweredByItsHolder, r.Key.RunID, "attempt %d of the task scheduled as event %d was answered, attempt %d had begun", s.attempt, s.scheduled, last)
+	}
 	have := r.starts[s]
 	if i := slices.Index(have, token.Nonce); i >= 0 && i < len(have)-1 {
 		return breach(AnsweredByItsHolder, r.Key.RunID, "attempt %d of the task scheduled as event %d was answered with a token that %d others have followed", token.Attempt, token.ScheduledID, len(have)-1-i)

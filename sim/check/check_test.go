@@ -313,6 +313,9 @@ func TestAnsweredByItsHolder(t *testing.T) {
 		}
 	}
 	broke(t, held(11), AnsweredByItsHolder, "1 others")
+	r.noteStart(start{5, 0, 1}, 21)
+	r.noteStart(start{5, 0, 2}, 22)
+	broke(t, f.ledger.heldBy(&port.Token{Run: port.RunKey{RunID: forgedRun}, ScheduledID: 5, Attempt: 1, Nonce: 21}), AnsweredByItsHolder, "attempt 2 had begun")
 }
 
 func TestNoPanic(t *testing.T) {

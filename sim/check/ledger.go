@@ -28,6 +28,7 @@ type Ledger struct {
 	Runs []*Run // in the order of their beginning
 
 	now     func() time.Duration // true time
+	changed time.Duration        // when the registry's rows changed last
 	runs    map[string]*Run      // by run id
 	parts   map[store.Partition]map[string]image
 	last    map[store.ShardID]store.Seq
@@ -72,6 +73,7 @@ type Run struct {
 	fold     fold
 	order    order
 	starts   map[start][]uint64 // nonces of each attempt, as they were seen
+	attempts map[int64]int32    // the last one of each activity that began
 	mark     bool               // in touched
 	closed   bool
 }
@@ -164,6 +166,8 @@ func (l *Ledger) put(id store.ShardID, seq store.Seq, row *store.Row, at time.Ti
 		if value != nil {
 			l.putHistory(l.run(k.Partition), value)
 		}
+	case store.Metadata:
+		l.changed = l.now()
 	case store.Due:
 		if k.Key == clockKey {
 			return

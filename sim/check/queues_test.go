@@ -89,4 +89,14 @@ func TestPublishedIsDurable(t *testing.T) {
 		t.Error(b)
 	}
 	broke(t, l.Published(snapshot("second")), PublishedIsDurable, "second")
+	at := staleness
+	l.now = func() time.Duration { return at }
+	if b := l.Known(snapshot("old")); b != nil {
+		t.Error(b)
+	}
+	at++
+	broke(t, l.Known(snapshot("old")), PublishedIsDurable, "does not know it")
+	if b := l.Known(snapshot("first")); b != nil {
+		t.Error(b)
+	}
 }

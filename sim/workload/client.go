@@ -72,6 +72,8 @@ func (c *client) draw(o *Op) {
 		o.Request = list[c.rand.IntN(len(list))]
 	case x < w.cfg.Query && len(c.runs) > 0:
 		o.Request = c.query()
+	case !w.settled && c.rand.Chance(w.cfg.Reads):
+		o.Request = c.describe()
 	case x < 0.40:
 		c.left--
 		o.Request = c.start()

@@ -39,6 +39,7 @@ type Config struct {
 	Hostile  float64 // a client sends nonsense
 	Abandon  float64 // a client gives up a call
 	Query    float64 // a client asks a query instead of something else
+	Reads    float64 // it reads
 }
 
 // World is everything outside the cluster.
