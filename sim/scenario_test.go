@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -72,4 +74,30 @@ func contains(ops []*workload.Op, id string) bool {
 		}
 	}
 	return false
+}
+
+// TestRegressions plays what was kept of bugs that were found; each says what it caught.
+func TestRegressions(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.scenario")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d scenarios, %v", len(files), err)
+	}
+	const most = 30 // lines
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := ParseScenario(string(text))
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		if len(x.Words) == 0 || x.Promise == "" || strings.Count(string(text), "\n") > most {
+			t.Errorf("%s: a regression says what it caught and which promise broke, in %d lines at most", file, most)
+		}
+		if r := Play(x, Options{}); r.Breach != nil {
+			t.Errorf("%s: %v\nreplay it: bin/sim replay --verbose --scenario sim/%s", file, r.Breach, file)
+		}
+	}
 }
