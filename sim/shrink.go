@@ -76,6 +76,7 @@ func cutList[T any](s *shrinker, list func(*Scenario) *[]T) {
 func (s *shrinker) plan() {
 	quiet := Quiet()
 	all := s.best.Clone()
+	quiet.World.Queues = all.Plan.World.Queues // workers poll the queues that operations name
 	all.Plan = quiet
 	if s.try(all) {
 		return
@@ -114,6 +115,10 @@ func rounded(d time.Duration) time.Duration {
 	return d.Round(unit)
 }
 
+// keptFields are what runs and where, and what is looked for; without its id a request
+// that is repeated is another one.
+var keptFields = map[protoreflect.Name]bool{"input": true, "signal_input": true, "request_id": true, "task_queue": true}
+
 // requests clears what need not be set.
 func (s *shrinker) requests() {
 	for i := range s.best.Ops {
@@ -124,7 +129,7 @@ func (s *shrinker) requests() {
 		})
 		slices.SortFunc(set, func(a, b protoreflect.FieldDescriptor) int { return int(a.Number()) - int(b.Number()) })
 		for _, f := range set {
-			if f.Name() == "input" || f.Name() == "signal_input" { // what runs, and what is looked for
+			if keptFields[f.Name()] {
 				continue
 			}
 			s.edit(i, func(o *workload.Op) { o.Request.ProtoReflect().Clear(f) })

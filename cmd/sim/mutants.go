@@ -107,7 +107,11 @@ func (c *mutantsCommand) try(m *mutants.Mutant, dir string) (verdict, error) {
 	v.scenario, err = c.scenario(m, bin)
 	if c.Shrink != "" && v.killer != "" {
 		seed := strconv.FormatUint(c.From+uint64(v.seeds)-1, 10)
-		said, failed := exec.Command(bin, "shrink", "--seed", seed, "--words", "Caught "+m.Name+": "+m.What, "--out", filepath.Join(c.Shrink, m.Name+".scenario")).CombinedOutput()
+		well, err := os.Executable()
+		if err != nil {
+			return v, err
+		}
+		said, failed := exec.Command(bin, "shrink", "--seed", seed, "--well", well, "--words", "Caught "+m.Name+": "+m.What, "--out", filepath.Join(c.Shrink, m.Name+".scenario")).CombinedOutput()
 		v.scenario = strings.TrimSpace(string(said))
 		if failed != nil {
 			v.scenario += " (no scenario)"

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -15,6 +17,7 @@ type shrinkCommand struct {
 	Calm  bool          `help:"Without faults."`
 	Out   string        `placeholder:"FILE" help:"Write the scenario to this file. Default: print it."`
 	Words string        `placeholder:"TEXT" help:"What the scenario says it caught."`
+	Well  string        `placeholder:"FILE" help:"A simulator without the bug: what it finds fault with as well is not kept."`
 	Tries int           `default:"4000" placeholder:"N" help:"Universes to run. Default: ${default}."`
 	For   time.Duration `default:"3m" placeholder:"DURATION" help:"Stop after this time. Default: ${default}."`
 }
@@ -36,7 +39,7 @@ func (c *shrinkCommand) Run() error {
 		}
 		tried++
 		r := sim.Play(y, sim.Options{})
-		return r.Breach != nil && r.Breach.Promise == x.Promise
+		return r.Breach != nil && r.Breach.Promise == x.Promise && c.passesElsewhere(y)
 	}
 	whole := x.Clone()
 	found := false
@@ -56,6 +59,20 @@ func (c *shrinkCommand) Run() error {
 		return nil
 	}
 	return os.WriteFile(c.Out, []byte(text), 0o600)
+}
+
+// passesElsewhere: the scenario asks for nothing that breaks a promise by itself.
+func (c *shrinkCommand) passesElsewhere(x *sim.Scenario) bool {
+	if c.Well == "" {
+		return true
+	}
+	f, err := os.CreateTemp("", "*.scenario")
+	if err != nil {
+		return false
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	_, err = f.WriteString(x.Text())
+	return errors.Join(err, f.Close()) == nil && exec.Command(c.Well, "replay", "--scenario", f.Name()).Run() == nil
 }
 
 // again is how often a scenario that was written out is tried.
