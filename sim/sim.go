@@ -102,6 +102,7 @@ type simulation struct {
 	u       *universe.Universe
 	ledger  *check.Ledger
 	queues  *check.Queues
+	memory  *check.Memory
 	store   *weakstore.Store
 	cluster *cluster.Cluster
 	world   *workload.World
@@ -117,7 +118,7 @@ type simulation struct {
 func newSimulation(seed uint64, plan Plan, script *Scenario, o Options) *simulation {
 	s := &simulation{plan: plan, script: script, u: universe.New(seed, o.Trace), traced: o.Trace != nil, options: o}
 	s.ledger = check.NewLedger(s.u.Now, s.fail)
-	s.queues = check.NewQueues(s.fail)
+	s.queues, s.memory = check.NewQueues(s.fail), check.NewMemory(s.fail)
 	s.store = weakstore.New(s.u, s.plan.Store, s)
 	if s.traced {
 		s.ledger.Tell = s.recorded

@@ -40,10 +40,11 @@ func (s *simulation) Trimmed(shard store.ShardID, seq store.Seq) { s.ledger.Trim
 func (s *simulation) Issued(req proto.Message) any { return s.ledger.Before(req) }
 
 // Stepped tells the checkers that look at what passes between machines.
-func (s *simulation) Stepped(p *cluster.Process, at port.Address, _ port.Machine, in port.Input, out []port.Effect) {
+func (s *simulation) Stepped(p *cluster.Process, at port.Address, m port.Machine, in port.Input, out []port.Effect) {
 	if s.options.Step != nil && !s.options.Step(s.u.Steps(), s.u.Sum()) {
 		s.stopped = true
 	}
+	s.memory.Stepped(p.Boot(), at, m, in, out)
 	if m, ok := in.(*port.Message); ok {
 		if r := s.ledger.Run(m.To.RunID); r != nil && r.Gone {
 			s.ledger.Marks.Add("message to a run that was removed")

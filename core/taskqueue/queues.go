@@ -166,3 +166,12 @@ func (m *Queues) arm(now port.Clock, out *port.Effects) {
 	m.armed, m.alarm = true, at
 	out.Add(port.Alarm{At: now.Wall.Add(at - now.Mono)})
 }
+
+// Memory tells how many bytes of tasks are held, how many may be, and in how many
+// windows, each of which may hold one task whatever the budget (Q7).
+func (m *Queues) Memory() (bytes, budget, windows int) {
+	for _, q := range m.queues { //ordered: a sum
+		windows += len(q.sources) + 1
+	}
+	return m.bytes, m.cfg.Budget, windows
+}
