@@ -1,6 +1,8 @@
 package weakstore
 
 import (
+	"fmt"
+
 	"perdure/core/port"
 	"perdure/core/store"
 )
@@ -8,6 +10,10 @@ import (
 // flush is admitted at one time and written in pieces at others. A flush that
 // fails may have been admitted or not, and each piece written, lost or late.
 func (s *Store) flush(e port.FlushStore, c Caller) {
+	if f := e.Flush; s.watch != nil && f.Number < s.numbers[f.Fence] { // stores without versions of rows go by the number
+		panic(fmt.Sprintf("weakstore: flush %d of shard %d, epoch %d, follows flush %d", f.Number, f.Fence.Shard, f.Fence.Epoch, s.numbers[f.Fence]))
+	}
+	s.numbers[e.Flush.Fence] = e.Flush.Number
 	at := s.u.Now() + s.half()
 	pieces := s.pieces(e.Flush)
 	fates := make([]fate, len(pieces))

@@ -58,6 +58,8 @@ type Store struct {
 	cfg   Config
 	watch Watch
 
+	numbers map[store.Fence]uint64 // of the last flush that each owner asked for
+
 	healed bool
 	slow   time.Duration // until then everything takes longer
 	down   time.Duration // until then everything fails
@@ -65,7 +67,7 @@ type Store struct {
 
 // New makes an empty store.
 func New(u *universe.Universe, cfg Config, watch Watch) *Store {
-	return &Store{Memory: memory.New(), Marks: map[string]int{}, u: u, rand: u.Rand("store"), cfg: cfg, watch: watch}
+	return &Store{Memory: memory.New(), Marks: map[string]int{}, numbers: map[store.Fence]uint64{}, u: u, rand: u.Rand("store"), cfg: cfg, watch: watch}
 }
 
 // Heal ends all faults that are not under way already.
