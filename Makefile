@@ -62,10 +62,10 @@ sim: build ## Simulate clusters under faults: fresh seeds, each twice, and all r
 
 sim-cover: check-go ## Print how much of core the simulator alone runs, and list the rest in build/uncovered.txt; SEEDS=300
 	@rm -rf $(COVER) && mkdir -p $(COVER)
-	CGO_ENABLED=0 $(GO) build -cover -coverpkg=$$($(GO) list ./core/... | grep -v -e 'pb$$' -e /conformance | paste -sd, -) -o $(COVER)/sim ./cmd/sim
+	CGO_ENABLED=0 $(GO) build -cover -coverpkg=$$($(GO) list ./core/... ./cmd/sim | grep -v -e 'pb$$' -e /conformance | paste -sd, -) -o $(COVER)/sim ./cmd/sim
 	GOCOVERDIR=$(COVER) $(COVER)/sim run --once --seeds $(SEEDS) --from $(FROM) --regressions sim/testdata > $(COVER)/run.txt
 	$(GO) tool covdata textfmt -i=$(COVER) -o=$(COVER)/profile.txt
-	@awk -F '[ :]' 'NR > 1 { if (!($$1":"$$2 in n)) order[++k] = $$1":"$$2; n[$$1":"$$2] = $$3; if ($$4 > 0) hit[$$1":"$$2] = 1 } \
+	@awk -F '[ :]' '/^perdure.core/ { if (!($$1":"$$2 in n)) order[++k] = $$1":"$$2; n[$$1":"$$2] = $$3; if ($$4 > 0) hit[$$1":"$$2] = 1 } \
 		END { for (i = 1; i <= k; i++) { b = order[i]; p = b; sub(/\/[^\/]*$$/, "", p); all += n[b]; of[p] += n[b]; if (b in hit) { seen += n[b]; ran[p] += n[b] } else print b > "build/uncovered.txt" } \
 		for (p in of) printf "%6.1f%% of %5d statements  %s\n", 100 * ran[p] / of[p], of[p], p | "sort -k5"; close("sort -k5"); \
 		printf "%6.1f%% of %5d statements of core; the blocks that were not run are in build/uncovered.txt\n", 100 * seen / all, all }' $(COVER)/profile.txt
