@@ -152,6 +152,20 @@ func TestParentChildAgree(t *testing.T) {
 		t.Error(b)
 	}
 
+	begins := event(2, enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, 0)
+	child.event(1).GetWorkflowExecutionStartedEventAttributes().ParentWorkflowExecution.RunId = "parent"
+	if b := l.waitsForParent(child, begins); b != nil {
+		t.Error(b)
+	}
+	delete(parent.order.starts, 5)
+	broke(t, l.waitsForParent(child, begins), ParentChildAgree, "before its parent parent has recorded")
+	startedNow, _ := marshal(started)
+	parent.Pending["b1"] = startedNow
+	if b := l.waitsForParent(child, begins); b != nil {
+		t.Error(b)
+	}
+	parent.order.starts[5] = 6
+
 	done := event(7, enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED, 0)
 	done.Attributes = &historypb.HistoryEvent_ChildWorkflowExecutionCompletedEventAttributes{ChildWorkflowExecutionCompletedEventAttributes: &historypb.ChildWorkflowExecutionCompletedEventAttributes{
 		InitiatedEventId: 5, StartedEventId: 6, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: forgedWork, RunId: "child"}}}

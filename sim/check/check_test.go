@@ -204,6 +204,18 @@ func TestDueEqualsIndex(t *testing.T) {
 	f.terminate().broke(DueEqualsIndex, "must be woken")
 }
 
+func TestStartsNow(t *testing.T) {
+	f := newForge(t).start()
+	f.ledger.floor = begun.Add(time.Second)
+	started := func(at time.Time) *Breach {
+		return f.ledger.startsNow(f.ledger.Run(forgedRun), &runpb.WorkflowTask{}, &runpb.WorkflowTask{ScheduledId: 2, StartedId: 3, Nonce: 1, StartedTime: at.UnixNano()})
+	}
+	if b := started(begun.Add(time.Second)); b != nil {
+		t.Error(b)
+	}
+	broke(t, started(begun), TimerNeverEarly, "starts 1s before")
+}
+
 func TestDueByRows(t *testing.T) {
 	const second = int64(time.Second)
 	activity := func(a *runpb.Activity) map[string][]byte {

@@ -27,9 +27,11 @@ type Ledger struct {
 
 	Runs []*Run // in the order of their beginning
 
-	now     func() time.Duration // true time
-	changed time.Duration        // when the registry's rows changed last
-	runs    map[string]*Run      // by run id
+	now     func() time.Duration        // true time
+	stamps  map[store.ShardID]time.Time // shard time of the last record
+	floor   time.Time                   // of the record before the one that is being read
+	changed time.Duration               // when the registry's rows changed last
+	runs    map[string]*Run             // by run id
 	parts   map[store.Partition]map[string]image
 	last    map[store.ShardID]store.Seq
 	trimmed map[store.ShardID]store.Seq
@@ -82,7 +84,7 @@ type Run struct {
 func NewLedger(now func() time.Duration, fail func(*Breach)) *Ledger {
 	return &Ledger{
 		Fail: fail, now: now, runs: map[string]*Run{}, parts: map[store.Partition]map[string]image{},
-		owners: map[store.ShardID]store.Fence{}, open: map[string]*Run{}, times: map[string]*timeline{}, given: map[given]string{},
+		owners: map[store.ShardID]store.Fence{}, stamps: map[store.ShardID]time.Time{}, open: map[string]*Run{}, times: map[string]*timeline{}, given: map[given]string{},
 		last: map[store.ShardID]store.Seq{}, trimmed: map[store.ShardID]store.Seq{}, tails: map[store.ShardID][]tailRecord{}, pays: newPayloads(),
 	}
 }
@@ -113,6 +115,7 @@ func (l *Ledger) Appended(owner store.Fence, seq store.Seq, record []byte) {
 		l.Fail(breach(TrimOnlyFlushed, "", "record %d of shard %d cannot be read: %v", seq, id, err))
 		return
 	}
+	l.floor, l.stamps[id] = l.stamps[id], r.Time
 	l.removals(r.Rows)
 	kept := tailRecord{seq: seq, deleted: r.Deleted}
 	for _, p := range r.Deleted {
@@ -226,6 +229,7 @@ func (l *Ledger) putExecution(key string, value []byte, at time.Time) {
 		l.Fail(breach(StateEqualsFold, r.Key.RunID, "the run row cannot be read: %v", err))
 		return
 	}
+	l.failIf(l.startsNow(r, r.Row.GetTask(), row.Task))
 	l.Marks.row(r.Row, row)
 	r.Row, r.Raw = row, value
 	r.noteTask()
@@ -289,7 +293,7 @@ func (l *Ledger) eventRecorded(r *Run, e *historypb.HistoryEvent) {
 		l.ended = append(l.ended, r)
 	}
 	for _, b := range []*Breach{
-		r.order.check(r, e), timerNeverEarly(r, e), l.timerPunctual(r, e), l.recorded(r, e), l.agrees(r, e),
+		r.order.check(r, e), timerNeverEarly(r, e), l.timerPunctual(r, e), l.recorded(r, e), l.agrees(r, e), l.waitsForParent(r, e),
 	} {
 		if b != nil {
 			l.Fail(b)

@@ -65,6 +65,25 @@ var childEnds = map[enumspb.EventType]enumspb.WorkflowExecutionStatus{
 	enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED: enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED,
 }
 
+// waitsForParent: a child has its first workflow task only after its parent has
+// recorded the start, unless it was signaled or canceled.
+func (l *Ledger) waitsForParent(r *Run, e *historypb.HistoryEvent) *Breach {
+	a := r.event(1).GetWorkflowExecutionStartedEventAttributes()
+	parent := l.runs[a.GetParentWorkflowExecution().GetRunId()]
+	if e.EventType != enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED || e.EventId != 2 || a.ContinuedExecutionRunId != "" || parent == nil || parent.order.closed {
+		return nil // a signal would be event 2
+	}
+	if id := a.ParentInitiatedEventId; parent.order.starts[id] != 0 || parent.order.open[id] == 0 {
+		return nil
+	}
+	for _, b := range buffered(parent.pendingRows()) {
+		if b.GetChildWorkflowExecutionStartedEventAttributes().GetInitiatedEventId() == a.ParentInitiatedEventId {
+			return nil
+		}
+	}
+	return breach(ParentChildAgree, r.Key.RunID, "the child begins before its parent %s has recorded its start", parent.Key.RunID)
+}
+
 // leaves looks at a run that a record closed: each child that runs and is not
 // abandoned is owed its policy.
 func (l *Ledger) leaves(r *Run) *Breach {

@@ -5,6 +5,8 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
+
+	"perdure/core/run/runpb"
 )
 
 // P3 timer_never_early: a timer fires, and a timeout strikes, no earlier than it
@@ -74,4 +76,13 @@ func (r *Run) event(id int64) *historypb.HistoryEvent {
 		return nil
 	}
 	return r.Events[id-1]
+}
+
+// startsNow: the timeout of a workflow task runs from its start, so a task that a
+// record starts is not started earlier than the record before was made.
+func (l *Ledger) startsNow(r *Run, was, is *runpb.WorkflowTask) *Breach {
+	if is.GetStartedId() == 0 || is.Reoffered || was.GetStartedId() != 0 && was.Nonce == is.Nonce || is.StartedTime >= l.floor.UnixNano() {
+		return nil
+	}
+	return breach(TimerNeverEarly, r.Key.RunID, "the workflow task scheduled as event %d starts %v before the record before this one", is.ScheduledId, l.floor.Sub(time.Unix(0, is.StartedTime)))
 }

@@ -49,7 +49,8 @@ func differs(c *commandpb.Command, e *historypb.HistoryEvent) string {
 	switch a := c.Attributes.(type) {
 	case *commandpb.Command_ScheduleActivityTaskCommandAttributes:
 		want, have := a.ScheduleActivityTaskCommandAttributes, e.GetActivityTaskScheduledEventAttributes()
-		return first(have != nil, "kind", have.GetActivityId() == want.ActivityId, "id", proto.Equal(have.GetInput(), want.Input), "input")
+		return first(have != nil, "kind", have.GetActivityId() == want.ActivityId, "id", proto.Equal(have.GetInput(), want.Input), "input",
+			have.GetRetryPolicy().GetMaximumAttempts() == want.RetryPolicy.GetMaximumAttempts(), "attempts")
 	case *commandpb.Command_RequestCancelActivityTaskCommandAttributes:
 		want, have := a.RequestCancelActivityTaskCommandAttributes, e.GetActivityTaskCancelRequestedEventAttributes()
 		return first(have != nil, "kind", have.GetScheduledEventId() == want.ScheduledEventId, "activity")
