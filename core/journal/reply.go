@@ -58,16 +58,17 @@ func (l *Log) SendAfter(to port.Address, in port.Input, at store.Seq, out *port.
 	}
 }
 
-// SendProven lets the message out when this node is proven to have owned the
-// shard at some time after this call. A closed log forgets it.
-func (l *Log) SendProven(to port.Address, in port.Input, out *port.Effects) {
-	switch {
-	case !l.Active():
-	case l.cfg.Exclusive:
-		out.Send(to, in)
-	default:
+// SendProven (J13) lets the message out when at is durable and this node is proven to
+// have owned the shard at some time after this call: for what follows from memory
+// or tables alone, and would be wrong from an owner that was displaced. A closed log forgets it.
+func (l *Log) SendProven(to port.Address, in port.Input, at store.Seq, out *port.Effects) {
+	if l.cfg.Exclusive {
+		l.SendAfter(to, in, at, out)
+		return
+	}
+	if l.Active() {
 		l.proofs.ticket++
-		l.wait(waiting{at: l.durable, ticket: l.proofs.ticket, effect: port.Send{To: to, In: in}})
+		l.wait(waiting{at: at, ticket: l.proofs.ticket, effect: port.Send{To: to, In: in}})
 	}
 }
 

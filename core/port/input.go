@@ -57,7 +57,7 @@ type (
 		Snapshot *Snapshot
 	}
 	// Refresh asks a node's own registry machine to get whatever was published before
-	// now; the empty reply says that it has, or that the owner does not answer.
+	// now; the reply says that it has, or that it could not find out. It carries nothing.
 	Refresh struct{ Call Call }
 )
 

@@ -98,7 +98,7 @@ func (r *Registry) fetch(in *port.Fetch) {
 	if r.mirror.version() > in.Version {
 		answer.Snapshot = r.mirror.shown
 	}
-	r.log.SendProven(in.From, answer, r.out)
+	r.log.SendProven(in.From, answer, r.log.Durable(), r.out)
 }
 
 // fetched takes in what the owner sent. The answer to a question serves all who came before it was asked.
@@ -126,9 +126,14 @@ func (r *Registry) fetched(in *port.Fetched) {
 }
 
 // refresh answers when this node has heard of everything that was published before.
+// An owner must be proven to be it still; one that is not refuses, and who asks is as wise as before.
 func (r *Registry) refresh(c port.Call) {
 	m := &r.mirror
-	if r.members == nil || r.phase == serving || len(m.calls) >= mostCalls {
+	switch {
+	case r.phase == serving:
+		r.log.Reply(port.Reply{Call: c}, max(r.changed, r.log.Durable()), r.out)
+		return
+	case r.members == nil || len(m.calls) >= mostCalls:
 		r.out.Add(port.Reply{Call: c})
 		return
 	}

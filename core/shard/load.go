@@ -144,7 +144,7 @@ func (s *Shard) unreadable(e *entry, err error) {
 	e.loading = true
 	s.lastSuspect++
 	s.suspects[s.lastSuspect] = suspect{e, err.Error()}
-	s.log.SendProven(s.cfg.Self, &port.Completed{Tag: s.lastSuspect}, s.out)
+	s.log.SendProven(s.cfg.Self, &port.Completed{Tag: s.lastSuspect}, s.log.Durable(), s.out)
 }
 
 // suspect is a run that could not be read.

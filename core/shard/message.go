@@ -36,10 +36,12 @@ func (s *Shard) message(m *port.Message) {
 	}
 }
 
-// settled sends the outcome once everything recorded so far is durable.
+// settled sends the outcome once everything recorded so far is durable, and only
+// from who is proven to own the shard: that a run is missing, or closed, may be news
+// of the past at an owner that was displaced.
 func (s *Shard) settled(m *port.Message, r *run.Result) {
 	r.Of = m.To.RunID
-	s.log.SendAfter(m.Sender, &port.Outcome{To: m.From, Kind: m.Kind, ID: m.ID, Body: r}, s.log.Seq(), s.out)
+	s.log.SendProven(m.Sender, &port.Outcome{To: m.From, Kind: m.Kind, ID: m.ID, Body: r}, s.log.Seq(), s.out)
 }
 
 func (s *Shard) outcome(o *port.Outcome) {

@@ -37,6 +37,7 @@ type Ledger struct {
 	trimmed map[store.ShardID]store.Seq
 	tails   map[store.ShardID][]tailRecord
 	tables  tables
+	were    map[namespaceWas]bool // namespaces as they were ever durable
 	owners  map[store.ShardID]store.Fence
 	open    map[string]*Run      // of each workflow the run that began last
 	times   map[string]*timeline // of each workflow id
@@ -85,7 +86,7 @@ func NewLedger(now func() time.Duration, fail func(*Breach)) *Ledger {
 	return &Ledger{
 		Fail: fail, now: now, runs: map[string]*Run{}, parts: map[store.Partition]map[string]image{},
 		owners: map[store.ShardID]store.Fence{}, stamps: map[store.ShardID]time.Time{}, open: map[string]*Run{}, times: map[string]*timeline{}, given: map[given]string{},
-		last: map[store.ShardID]store.Seq{}, trimmed: map[store.ShardID]store.Seq{}, tails: map[store.ShardID][]tailRecord{}, pays: newPayloads(),
+		last: map[store.ShardID]store.Seq{}, trimmed: map[store.ShardID]store.Seq{}, were: map[namespaceWas]bool{}, tails: map[store.ShardID][]tailRecord{}, pays: newPayloads(),
 	}
 }
 
@@ -171,6 +172,7 @@ func (l *Ledger) put(id store.ShardID, seq store.Seq, row *store.Row, at time.Ti
 		}
 	case store.Metadata:
 		l.changed = l.now()
+		l.putNamespace(value)
 	case store.Due:
 		if k.Key == clockKey {
 			return

@@ -12,16 +12,30 @@ import (
 )
 
 // P31 published_is_durable: what the registry tells the other machines of a
-// namespace is durable, and once all is well they are told of what is durable
-// within staleness.
+// namespace is durable, or was until it changed (nodes hear of changes late), and
+// once all is well they are told of what is durable within staleness.
 const staleness = 10 * time.Second
 
-// Published holds a snapshot against the rows of the registry.
+// namespaceWas is what a row of the registry said.
+type namespaceWas struct {
+	id, name, description string
+	retention             int64
+	state                 int32
+}
+
+// putNamespace notes a row that just became durable.
+func (l *Ledger) putNamespace(value []byte) {
+	row := &registrypb.Namespace{}
+	if proto.Unmarshal(value, row) == nil && row.Name != "" {
+		l.were[namespaceWas{row.Id, row.Name, row.Description, row.Retention, row.State}] = true
+	}
+}
+
+// Published holds a snapshot against the rows that the registry has and had.
 func (l *Ledger) Published(s *port.Snapshot) *Breach {
-	durable := l.namespaces()
-	for id, n := range s.ByID { //ordered: any of them is a breach
-		if !sameNamespace(durable[id], n) {
-			return breach(PublishedIsDurable, "", "namespace %s, %q, was published and is not durable so", id, n.Description)
+	for _, n := range s.ByID { //ordered: any of them is a breach
+		if !l.were[namespaceWas{n.ID, n.Name, n.Description, n.Retention.Nanoseconds(), int32(n.State)}] {
+			return breach(PublishedIsDurable, "", "namespace %s, %q, was published and is not durable so", n.ID, n.Description)
 		}
 	}
 	return nil

@@ -84,19 +84,26 @@ func TestPublishedIsDurable(t *testing.T) {
 	}
 	broke(t, l.Published(snapshot("first")), PublishedIsDurable, "not durable")
 	row, _ := marshal(&registrypb.Namespace{Id: "id", Name: "name", Description: "first", Retention: int64(time.Hour)})
-	l.part(store.Partition{Table: store.Metadata, Partition: "registry"})["namespace/id"] = image{value: row}
+	key := store.Key{Table: store.Metadata, Partition: "registry", Key: "namespace/id"}
+	l.put(0, 1, &store.Row{Key: key, Value: row}, time.Time{})
 	if b := l.Published(snapshot("first")); b != nil {
 		t.Error(b)
 	}
 	broke(t, l.Published(snapshot("second")), PublishedIsDurable, "second")
-	at := staleness
+	row, _ = marshal(&registrypb.Namespace{Id: "id", Name: "name", Description: "second", Retention: int64(time.Hour)})
+	l.put(0, 2, &store.Row{Key: key, Value: row}, time.Time{})
+	if b := l.Published(snapshot("first")); b != nil { // by a node that hears late of the change
+		t.Error(b)
+	}
+	at := l.changed + staleness
 	l.now = func() time.Duration { return at }
 	if b := l.Known(snapshot("old")); b != nil {
 		t.Error(b)
 	}
 	at++
 	broke(t, l.Known(snapshot("old")), PublishedIsDurable, "does not know it")
-	if b := l.Known(snapshot("first")); b != nil {
+	broke(t, l.Known(snapshot("first")), PublishedIsDurable, "does not know it")
+	if b := l.Known(snapshot("second")); b != nil {
 		t.Error(b)
 	}
 }

@@ -263,6 +263,11 @@ func (p *Process) replied(from port.Address, r port.Reply) {
 		p.undelivered(from, r, 0)
 		return
 	}
+	if _, news := call.trip.In.(port.Refresh); news {
+		delete(p.calls, r.Call.ID)
+		p.admit(call)
+		return
+	}
 	if r.Refusal != nil && r.Refusal.Moved != nil {
 		before := call.trip.To
 		if step := p.frontend.Refused(&call.trip, r.Refusal, p.snapshot, p.members, call.until-c.U.Now()); step.Again {
@@ -272,10 +277,6 @@ func (p *Process) replied(from port.Address, r port.Reply) {
 		}
 	}
 	delete(p.calls, r.Call.ID)
-	if r.Body == nil && r.Refusal == nil { // the registry was asked for news
-		p.admit(call)
-		return
-	}
 	if !c.healed && c.rand.Chance(c.cfg.WireLoss) {
 		c.Counts.LostReplies++
 		c.U.After(c.rand.Spread(time.Millisecond, 5*time.Second), func() { call.end(Result{Lost: true}) })

@@ -77,6 +77,27 @@ func inputStory(in port.Input) string {
 		return fmt.Sprintf("taken by poll %d: %s", in.Poll.Call.ID, taskStory(&in.Task))
 	case port.Untaken:
 		return fmt.Sprintf("untaken, poll %d: %s", in.Poll.Call.ID, taskStory(&in.Task))
+	case *port.Members:
+		text := "view:"
+		for _, m := range in.All {
+			text += fmt.Sprintf(" %d", m.Node)
+		}
+		return text
+	case port.Claim:
+		return "claim by " + name(in.From)
+	case port.Claimed:
+		return fmt.Sprintf("claim answered by %s: granted %t", name(in.From), in.Granted)
+	case port.Yours:
+		return name(in.From) + " has this shard and would leave it"
+	case port.Elsewhere:
+		return fmt.Sprintf("%s is not there; perhaps at node %d", name(in.Shard), in.To)
+	case port.Fetch:
+		return fmt.Sprintf("fetch %d by %s, which has version %d", in.Tag, name(in.From), in.Version)
+	case port.Fetched:
+		if in.Snapshot == nil {
+			return fmt.Sprintf("fetched %d: nothing newer", in.Tag)
+		}
+		return fmt.Sprintf("fetched %d: version %d", in.Tag, in.Snapshot.Version)
 	case port.Withdrawn:
 		return "withdrawn: " + taskStory(&in.Task)
 	case *port.Message:
@@ -108,6 +129,9 @@ func effectStory(e port.Effect) string {
 	case port.Reply:
 		if e.Refusal != nil {
 			return fmt.Sprintf("reply to call %d: refused, code %d: %s", e.Call.ID, e.Refusal.Code, e.Refusal.Message)
+		}
+		if e.Body == nil {
+			return fmt.Sprintf("reply to call %d: nothing more to tell", e.Call.ID)
 		}
 		m, err := Decode(e.Body)
 		if err != nil {
