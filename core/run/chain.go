@@ -8,7 +8,6 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	failurepb "go.temporal.io/api/failure/v1"
 	historypb "go.temporal.io/api/history/v1"
-	workflowpb "go.temporal.io/api/workflow/v1"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"perdure/core/port"
@@ -48,21 +47,6 @@ func (r *Run) follow(n *successor) {
 		Backoff: n.backoff, ExecutionExpiry: r.S.ExecutionExpiry, ParentNamespaceID: r.S.ParentNamespaceId, ParentClosed: r.S.ParentClosed,
 	})
 	r.tx.next, r.tx.nextDone = next, c
-}
-
-// resetPointsForNext carries the points on; those of this run end with its history, and it says so too.
-func (r *Run) resetPointsForNext() *workflowpb.ResetPoints {
-	if len(r.S.AutoResetPoints) == 0 {
-		return nil
-	}
-	p := decode(r.S.AutoResetPoints, &workflowpb.ResetPoints{})
-	for _, x := range p.Points {
-		if x.RunId == r.S.RunId {
-			x.ExpireTime = timestamp(r.tx.env.Now + r.tx.env.Namespace.Retention.Nanoseconds())
-		}
-	}
-	r.S.AutoResetPoints = encode(p)
-	return p
 }
 
 // again copies what a retry and a cron run take from the Started event.

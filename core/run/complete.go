@@ -25,6 +25,7 @@ type Completion struct {
 	ReturnNew      bool // answer with the next task, if there is one
 	ForceNew       bool // the worker wants another task (heartbeat of a local activity)
 	BinaryChecksum string
+	Version        *commonpb.WorkerVersionStamp // of an unversioned worker
 	SDK            *sdkpb.WorkflowTaskCompletedMetadata
 	Metering       *commonpb.MeteringMetadata
 	Messages       int // update messages that came along
@@ -87,15 +88,15 @@ func (r *Run) completedEvent(c *Completion) *historypb.HistoryEvent {
 	e := r.event(enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
 	e.Attributes = &historypb.HistoryEvent_WorkflowTaskCompletedEventAttributes{WorkflowTaskCompletedEventAttributes: &historypb.WorkflowTaskCompletedEventAttributes{
 		ScheduledEventId: task.ScheduledId, StartedEventId: task.StartedId, Identity: c.Identity, BinaryChecksum: c.BinaryChecksum,
-		SdkMetadata: c.SDK, MeteringMetadata: c.Metering,
+		WorkerVersion: c.Version, SdkMetadata: c.SDK, MeteringMetadata: c.Metering, //nolint:staticcheck // SDKs read it
 	}}
 	s.PreviousStartedId, s.LastCompletedId = task.StartedId, e.EventId
 	s.Task, s.TaskAttempt, s.CloseRefused = nil, 1, false
 	s.TaskProblems, s.Problems = 0, nil
 	if !s.FirstTaskDone {
 		s.FirstTaskDone, s.FirstCompletedId = true, e.EventId
-		r.addResetPoint(e.EventId)
 	}
+	r.completedBy(build{c.Version.GetBuildId(), c.BinaryChecksum}, e.EventId)
 	r.setSticky(c)
 	return e
 }

@@ -63,14 +63,11 @@ func (r *Run) Info() *workflowpb.WorkflowExecutionInfo {
 	i := &workflowpb.WorkflowExecutionInfo{
 		Execution: r.Execution(), Type: &commonpb.WorkflowType{Name: s.WorkflowType}, StartTime: timestamp(s.StartTime), ExecutionTime: timestamp(s.ExecutionTime),
 		Status: r.Status(), HistoryLength: r.LastEvent(), HistorySizeBytes: s.HistorySize, StateTransitionCount: s.Transitions,
-		TaskQueue: s.TaskQueue, FirstRunId: s.FirstRunId, Memo: r.Memo(), SearchAttributes: r.shownAttributes(), AutoResetPoints: &workflowpb.ResetPoints{},
+		TaskQueue: s.TaskQueue, FirstRunId: s.FirstRunId, Memo: r.Memo(), SearchAttributes: r.shownAttributes(), AutoResetPoints: r.resetPoints(),
 		RootExecution: r.Execution(),
 	}
 	if i.Memo == nil {
 		i.Memo = &commonpb.Memo{}
-	}
-	if len(s.AutoResetPoints) > 0 {
-		i.AutoResetPoints = decode(s.AutoResetPoints, &workflowpb.ResetPoints{})
 	}
 	if s.RootWorkflowId != "" {
 		i.RootExecution = execution(s.RootWorkflowId, s.RootRunId)
@@ -202,7 +199,7 @@ func (r *Run) shownAttributes() *commonpb.SearchAttributes {
 		out[k] = v
 	}
 	if r.S.FirstTaskDone {
-		out["BuildIds"] = keywordList(`["unversioned"]`)
+		out["BuildIds"] = keywordList(r.buildIDs())
 	}
 	if len(r.S.Problems) > 0 {
 		out["TemporalReportedProblems"] = decode(r.S.Problems, &commonpb.Payload{})

@@ -68,6 +68,8 @@ type Run struct {
 	started    *historypb.WorkflowExecutionStartedEventAttributes
 	startLinks []*commonpb.Link // of the same event
 
+	latest *build // that completed a workflow task, if known
+
 	owed      []owed
 	deadlines deadlines
 	stored    []byte // the run row as last encoded: what a thrown-away transition goes back to

@@ -7,7 +7,6 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	sdkpb "go.temporal.io/api/sdk/v1"
-	workflowpb "go.temporal.io/api/workflow/v1"
 
 	"perdure/core/run/runpb"
 	"perdure/core/validate"
@@ -121,18 +120,3 @@ func (r *Run) expiries(s *Spec, a *historypb.WorkflowExecutionStartedEventAttrib
 
 // endBackoff lets the first workflow task be made.
 func (r *Run) endBackoff() { r.S.FirstTaskTime = 0 }
-
-// addResetPoint remembers where the run could be reset to for its (missing) build.
-func (r *Run) addResetPoint(completedID int64) {
-	p := &workflowpb.ResetPoints{}
-	if len(r.S.AutoResetPoints) > 0 {
-		p = decode(r.S.AutoResetPoints, p)
-	}
-	for _, x := range p.Points {
-		if x.BuildId == "" && x.BinaryChecksum == "" { //nolint:staticcheck // the field old SDKs send
-			return
-		}
-	}
-	p.Points = append(p.Points, &workflowpb.ResetPointInfo{RunId: r.S.RunId, FirstWorkflowTaskCompletedId: completedID, CreateTime: timestamp(r.tx.env.Now), Resettable: true})
-	r.S.AutoResetPoints = encode(p)
-}

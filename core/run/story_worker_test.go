@@ -132,6 +132,10 @@ func (s *story) complete(a *arguments, input string) error {
 		return err
 	}
 	c := &Completion{Identity: a.or("worker", "worker"), ReturnNew: a.flag("new"), ForceNew: a.flag("force"), Eager: a.flag("eager")}
+	if v, ok := a.value("build"); ok {
+		c.Version = &commonpb.WorkerVersionStamp{BuildId: v}
+	}
+	c.BinaryChecksum, _ = a.value("checksum")
 	if v, ok := a.value("sticky"); ok {
 		q, timeout, _ := strings.Cut(v, ":")
 		d, err := time.ParseDuration(timeout)

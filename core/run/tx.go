@@ -223,7 +223,7 @@ func (r *Run) abort() {
 		panic("run: own row cannot be decoded: " + err.Error())
 	}
 	r.rebuildDeadlines()
-	r.tx = nil
+	r.latest, r.tx = nil, nil
 }
 
 func (r *Run) onUndo(f func()) {
