@@ -28,8 +28,8 @@ type Ledger struct {
 	Runs []*Run // in the order of their beginning
 
 	now     func() time.Duration        // true time
-	stamps  map[store.ShardID]time.Time // shard time of the last record
-	floor   time.Time                   // of the record before the one that is being read
+	stamps  map[store.ShardID]time.Time // latest time of an event of each shard
+	floor   time.Time                   // the same, before the record that is being read
 	changed time.Duration               // when the registry's rows changed last
 	runs    map[string]*Run             // by run id
 	parts   map[store.Partition]map[string]image
@@ -42,9 +42,10 @@ type Ledger struct {
 	open    map[string]*Run      // of each workflow the run that began last
 	times   map[string]*timeline // of each workflow id
 	touched []*Run
-	begun   []*Run // by the record that is being read
-	ended   []*Run // the same
-	quits   []quit // the same
+	shard   store.ShardID // of the record that is being read
+	begun   []*Run        // by that record
+	ended   []*Run        // the same
+	quits   []quit        // the same
 	pays    payloads
 
 	repeated []repeatedSignal
@@ -116,7 +117,7 @@ func (l *Ledger) Appended(owner store.Fence, seq store.Seq, record []byte) {
 		l.Fail(breach(TrimOnlyFlushed, "", "record %d of shard %d cannot be read: %v", seq, id, err))
 		return
 	}
-	l.floor, l.stamps[id] = l.stamps[id], r.Time
+	l.floor, l.shard = l.stamps[id], id
 	l.removals(r.Rows)
 	kept := tailRecord{seq: seq, deleted: r.Deleted}
 	for _, p := range r.Deleted {
@@ -290,6 +291,9 @@ func (l *Ledger) eventRecorded(r *Run, e *historypb.HistoryEvent) {
 	}
 	if l.Tell != nil {
 		l.Tell(r, e)
+	}
+	if at := e.EventTime.AsTime(); at.After(l.stamps[l.shard]) {
+		l.stamps[l.shard] = at
 	}
 	if closes(e.EventType) {
 		l.ended = append(l.ended, r)

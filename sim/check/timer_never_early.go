@@ -79,10 +79,10 @@ func (r *Run) event(id int64) *historypb.HistoryEvent {
 }
 
 // startsNow: the timeout of a workflow task runs from its start, so a task that a
-// record starts is not started earlier than the record before was made.
+// record starts is not started earlier than anything that its shard recorded before.
 func (l *Ledger) startsNow(r *Run, was, is *runpb.WorkflowTask) *Breach {
 	if is.GetStartedId() == 0 || is.Reoffered || was.GetStartedId() != 0 && was.Nonce == is.Nonce || is.StartedTime >= l.floor.UnixNano() {
 		return nil
 	}
-	return breach(TimerNeverEarly, r.Key.RunID, "the workflow task scheduled as event %d starts %v before the record before this one", is.ScheduledId, l.floor.Sub(time.Unix(0, is.StartedTime)))
+	return breach(TimerNeverEarly, r.Key.RunID, "the workflow task scheduled as event %d starts %v before what its shard had recorded", is.ScheduledId, l.floor.Sub(time.Unix(0, is.StartedTime)))
 }

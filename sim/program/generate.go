@@ -96,6 +96,8 @@ func (g *generator) leaf() node {
 		return marker(false)
 	case x < 96:
 		return marker(true)
+	case x < 98:
+		return upsert(g.IntN(1000))
 	}
 	return memo(g.IntN(1000))
 }
@@ -119,6 +121,12 @@ func (g *generator) activity() node {
 			MaximumInterval: durationpb.New(5 * time.Second), MaximumAttempts: int32(1 + g.IntN(8)),
 		},
 		RequestEagerExecution: g.IntN(3) == 0,
+	}
+	if g.IntN(6) == 0 {
+		a.RetryPolicy.NonRetryableErrorTypes = []string{"never again", "TemporalTimeout:Heartbeat"}
+	}
+	if g.IntN(8) == 0 {
+		a.Priority = &commonpb.Priority{PriorityKey: int32(1 + g.IntN(5))}
 	}
 	if p.Heartbeat {
 		a.HeartbeatTimeout = durationpb.New(g.Between(time.Second, 5*time.Second))

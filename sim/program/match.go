@@ -1,6 +1,7 @@
 package program
 
 import (
+	"bytes"
 	"fmt"
 
 	commandpb "go.temporal.io/api/command/v1"
@@ -63,6 +64,10 @@ func differs(c *commandpb.Command, e *historypb.HistoryEvent) string {
 	case *commandpb.Command_RecordMarkerCommandAttributes:
 		want, have := a.RecordMarkerCommandAttributes, e.GetMarkerRecordedEventAttributes()
 		return first(have != nil, "kind", have.GetMarkerName() == want.MarkerName, "name", proto.Equal(have.GetDetails()["id"], want.Details["id"]), "details")
+	case *commandpb.Command_UpsertWorkflowSearchAttributesCommandAttributes:
+		const name = "TemporalChangeVersion"
+		want, have := a.UpsertWorkflowSearchAttributesCommandAttributes.SearchAttributes, e.GetUpsertWorkflowSearchAttributesEventAttributes()
+		return first(have != nil, "kind", bytes.Equal(have.GetSearchAttributes().GetIndexedFields()[name].GetData(), want.IndexedFields[name].Data), "attribute")
 	case *commandpb.Command_ModifyWorkflowPropertiesCommandAttributes:
 		want, have := a.ModifyWorkflowPropertiesCommandAttributes, e.GetWorkflowPropertiesModifiedEventAttributes()
 		return first(have != nil, "kind", proto.Equal(have.GetUpsertedMemo(), want.UpsertedMemo), "memo")

@@ -130,6 +130,17 @@ func memo(value int) *operation {
 	return o
 }
 
+// upsert sets a search attribute that every namespace has.
+func upsert(value int) *operation {
+	o := &operation{kind: enumspb.COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES}
+	o.make = func(_ *Instance, _ int) *commandpb.Command {
+		return &commandpb.Command{CommandType: o.kind, Attributes: &commandpb.Command_UpsertWorkflowSearchAttributesCommandAttributes{
+			UpsertWorkflowSearchAttributesCommandAttributes: &commandpb.UpsertWorkflowSearchAttributesCommandAttributes{
+				SearchAttributes: &commonpb.SearchAttributes{IndexedFields: map[string]*commonpb.Payload{"TemporalChangeVersion": Payload([]string{strconv.Itoa(value)})}}}}}
+	}
+	return o
+}
+
 func child(input Input, policy enumspb.ParentClosePolicy, startOnly bool, attributes *commandpb.StartChildWorkflowExecutionCommandAttributes) *operation {
 	o := &operation{kind: enumspb.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION, waits: !startOnly, waitsTo: startOnly}
 	o.make = func(x *Instance, n int) *commandpb.Command {

@@ -104,6 +104,12 @@ func (a *attempt) end() {
 func (a *attempt) failure(token []byte) proto.Message {
 	f := &failurepb.Failure{Message: fmt.Sprintf("%s, attempt %d", a.plan.ID, a.task.Attempt), FailureInfo: &failurepb.Failure_ApplicationFailureInfo{
 		ApplicationFailureInfo: &failurepb.ApplicationFailureInfo{Type: "drawn", NonRetryable: a.plan.Final}}}
+	switch a.x.rand.IntN(6) {
+	case 0:
+		f.GetApplicationFailureInfo().Type = "never again" // as some policies have it
+	case 1:
+		f.Cause = &failurepb.Failure{Message: "cause", FailureInfo: &failurepb.Failure_CanceledFailureInfo{CanceledFailureInfo: &failurepb.CanceledFailureInfo{}}}
+	}
 	ns, details := a.x.world.cfg.Namespace, program.Payloads("last")
 	if a.plan.ByID {
 		return &workflowservice.RespondActivityTaskFailedByIdRequest{

@@ -7,6 +7,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	querypb "go.temporal.io/api/query/v1"
+	sdkpb "go.temporal.io/api/sdk/v1"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
@@ -137,9 +138,25 @@ func (c *client) start() proto.Message {
 		req.WorkflowIdReusePolicy = enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
 		req.WorkflowIdConflictPolicy = enumspb.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
 	}
+	c.extras(req)
 	c.timing(req, &in)
 	req.Input = program.Payloads(in)
 	return req
+}
+
+// extras draws what comes along with a start and must not matter.
+func (c *client) extras(req *workflowservice.StartWorkflowExecutionRequest) {
+	switch c.rand.IntN(8) {
+	case 0:
+		req.Memo = &commonpb.Memo{Fields: map[string]*commonpb.Payload{"made": program.Payload(c.name)}}
+	case 1:
+		req.SearchAttributes = attributes("one", "two")
+	case 2:
+		req.Priority = &commonpb.Priority{PriorityKey: int32(1 + c.rand.IntN(5)), FairnessKey: c.name}
+	case 3:
+		req.UserMetadata = &sdkpb.UserMetadata{Summary: program.Payload("summary")}
+		req.Header = &commonpb.Header{Fields: map[string]*commonpb.Payload{"trace": program.Payload(c.name)}}
+	}
 }
 
 // timing draws timeouts, retries, schedules and delays.
@@ -169,6 +186,9 @@ func (c *client) signalWithStart() proto.Message {
 	req := &workflowservice.SignalWithStartWorkflowExecutionRequest{
 		Namespace: c.world.cfg.Namespace, WorkflowId: c.workflow(), WorkflowType: &commonpb.WorkflowType{Name: "program"}, TaskQueue: c.queue(),
 		Input: program.Payloads(c.input()), Identity: c.name, RequestId: c.unique("request"), SignalName: "from-client", SignalInput: program.Payloads(c.unique("signal")),
+	}
+	if c.rand.IntN(8) == 0 {
+		req.WorkflowStartDelay = durationpb.New(c.rand.Between(10*time.Millisecond, 20*time.Second))
 	}
 	if c.rand.IntN(6) == 0 {
 		req.WorkflowIdConflictPolicy = enumspb.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING

@@ -216,21 +216,6 @@ func (x *worker) complete(t *workflowservice.PollWorkflowTaskQueueResponse, have
 	}))
 }
 
-// spoil makes the commands bad in one of some ways.
-func (x *worker) spoil(commands []*commandpb.Command) []*commandpb.Command {
-	nothing := &commandpb.Command{CommandType: enumspb.COMMAND_TYPE_START_TIMER, Attributes: &commandpb.Command_StartTimerCommandAttributes{StartTimerCommandAttributes: &commandpb.StartTimerCommandAttributes{}}}
-	unknown := &commandpb.Command{CommandType: enumspb.COMMAND_TYPE_CANCEL_TIMER, Attributes: &commandpb.Command_CancelTimerCommandAttributes{CancelTimerCommandAttributes: &commandpb.CancelTimerCommandAttributes{TimerId: "nobody's"}}}
-	switch x.rand.IntN(4) {
-	case 0:
-		return append(slices.Clone(commands), nothing)
-	case 1:
-		return append([]*commandpb.Command{unknown}, commands...)
-	case 2:
-		return append(slices.Clone(commands), &commandpb.Command{CommandType: enumspb.COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK})
-	}
-	return append(slices.Clone(commands), unknown, nothing)
-}
-
 // answers answers the queries that came with a task.
 func answers(queries map[string]*querypb.WorkflowQuery, have *program.Instance) map[string]*querypb.WorkflowQueryResult {
 	if len(queries) == 0 {
