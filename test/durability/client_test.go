@@ -25,26 +25,31 @@ const (
 	queue     = "load"
 )
 
-// dial connects to one server, or to several in turn.
-func dial(t testing.TB, addresses ...string) workflowservice.WorkflowServiceClient {
+func dial(t testing.TB, address string) workflowservice.WorkflowServiceClient {
+	t.Helper()
+	api, _ := dialMoving(t, address)
+	return api
+}
+
+// dialMoving connects to a server, and to another one when it is told to.
+func dialMoving(t testing.TB, address string) (api workflowservice.WorkflowServiceClient, move func(address string)) {
 	t.Helper()
 	quickly := grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, MaxDelay: 500 * time.Millisecond}, MinConnectTimeout: time.Second}
 	typed := func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 		return serviceerror.FromStatus(status.Convert(call(ctx, method, req, reply, conn, opts...)))
 	}
-	all := manual.NewBuilderWithScheme("servers")
-	var state resolver.State
-	for _, a := range addresses {
-		state.Endpoints = append(state.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{{Addr: a}}})
+	now := manual.NewBuilderWithScheme("now")
+	state := func(address string) resolver.State {
+		return resolver.State{Endpoints: []resolver.Endpoint{{Addresses: []resolver.Address{{Addr: address}}}}}
 	}
-	all.InitialState(state)
-	conn, err := grpc.NewClient(all.Scheme()+":///all", grpc.WithResolvers(all), grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}]}`), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(quickly),
+	now.InitialState(state(address))
+	conn, err := grpc.NewClient(now.Scheme()+":///server", grpc.WithResolvers(now), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(quickly),
 		grpc.WithUnaryInterceptor(typed), grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return workflowservice.NewWorkflowServiceClient(conn)
+	return workflowservice.NewWorkflowServiceClient(conn), func(address string) { now.UpdateState(state(address)) }
 }
 
 // is reports whether an error is of a type.

@@ -84,9 +84,11 @@ type load struct {
 	workers sync.WaitGroup
 }
 
-func startLoad(t *testing.T, addresses ...string) *load {
+func startLoad(t *testing.T, address string) *load { return startLoadThrough(t, dial(t, address)) }
+
+func startLoadThrough(t *testing.T, api workflowservice.WorkflowServiceClient) *load {
 	ctx, cancel := context.WithCancel(t.Context())
-	l := &load{t: t, api: dial(t, addresses...), ledger: newLedger(), ctx: ctx, stop: cancel, acked: make(chan struct{}, 1), idle: make(chan struct{})}
+	l := &load{t: t, api: api, ledger: newLedger(), ctx: ctx, stop: cancel, acked: make(chan struct{}, 1), idle: make(chan struct{})}
 	for range pollers {
 		l.workers.Go(func() { l.pollWorkflowTasks() })
 		l.workers.Go(func() { l.pollActivityTasks() })
