@@ -28,6 +28,7 @@ import (
 	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
+	"github.com/pingcap/failpoint"
 
 	"perdure/adapters/store/schema"
 	"perdure/core/store"
@@ -203,10 +204,43 @@ func (s *Store) query(cql string, args ...any) *gocql.Query {
 }
 
 // swap runs a lightweight transaction. found holds the columns of its condition if it was not applied.
-func (s *Store) swap(cql string, args ...any) (applied bool, found map[string]any, err error) {
-	found = map[string]any{}
-	applied, err = s.query(cql, args...).MapScanCAS(found)
-	return applied, found, s.unavailable("lightweight transaction", err)
+func (s *Store) swap(what effect, cql string, args ...any) (applied bool, found map[string]any, err error) {
+	err = s.trip("lightweight transaction", what, func() error {
+		found = map[string]any{}
+		applied, err = s.query(cql, args...).MapScanCAS(found)
+		return err
+	})
+	return applied, found, err
+}
+
+// effect is what a round trip does to the database, for tests that let round trips go wrong.
+type effect int
+
+const (
+	reads   effect = iota
+	changes        // doing it twice is told apart from doing it once
+	settles        // doing it twice, or later, comes to the same
+)
+
+var errInjected = errors.New("a test lets this round trip fail")
+
+// trip does one round trip; an error of it says nothing about its effect.
+func (s *Store) trip(doing string, what effect, do func() error) error {
+	failpoint.Inject("cutBeforeSend", func() { failpoint.Return(s.unavailable(doing, errInjected)) })
+	failpoint.Inject("late", func() { // the effect comes when the caller has given up
+		if what == settles {
+			go do()
+			failpoint.Return(s.unavailable(doing, errInjected))
+		}
+	})
+	err := do()
+	failpoint.Inject("duplicate", func() {
+		if what == settles && err == nil {
+			err = do()
+		}
+	})
+	failpoint.Inject("cutAfterSend", func() { failpoint.Return(s.unavailable(doing, errInjected)) })
+	return s.unavailable(doing, err)
 }
 
 // unavailable marks an error of the database as one that says nothing about the effect.

@@ -60,7 +60,7 @@ func (s *Store) write(rows []store.Row, deleted []store.DeletedPartition) error 
 	for _, partition := range order {
 		batches = split(batches, groups[partition])
 	}
-	return each(len(batches), func(i int) error { return s.unavailable("writing rows", s.run(batches[i])) })
+	return each(len(batches), func(i int) error { return s.trip("writing rows", settles, func() error { return s.run(batches[i]) }) })
 }
 
 func (s *Store) change(r store.Row) statement {

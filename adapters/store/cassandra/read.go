@@ -94,21 +94,23 @@ func (s *Store) look(l *lookup, rows []store.Row) error {
 	if l.across {
 		cql, args = s.cql.tables[l.table].getOne, []any{names, []byte(l.fixed)}
 	}
-	iter := s.query(cql, args...).PageSize(pageRows(l.table)).Iter()
-	var name, value []byte
-	for iter.Scan(&name, &value) {
-		if l.across {
-			name = name[s.prefix():]
-		}
-		for n, i := range l.places[string(name)] {
-			rows[i].Value = present(value)
-			if n > 0 {
-				rows[i].Value = append([]byte{}, value...)
+	return s.trip("reading rows", reads, func() error {
+		iter := s.query(cql, args...).PageSize(pageRows(l.table)).Iter()
+		var name, value []byte
+		for iter.Scan(&name, &value) {
+			if l.across {
+				name = name[s.prefix():]
 			}
+			for n, i := range l.places[string(name)] {
+				rows[i].Value = present(value)
+				if n > 0 {
+					rows[i].Value = append([]byte{}, value...)
+				}
+			}
+			name, value = nil, nil
 		}
-		name, value = nil, nil
-	}
-	return s.unavailable("reading rows", iter.Close())
+		return iter.Close()
+	})
 }
 
 // present tells an empty value from a missing row.
@@ -168,18 +170,20 @@ func (s *Store) sweep(w *sweep, found [][]store.Row) error {
 	if w.of.To != "" {
 		cql, args = s.cql.tables[w.of.Table].scanTo, []any{parts, []byte(w.of.From), []byte(w.of.To), limit}
 	}
-	iter := s.query(cql, args...).PageSize(min(limit*len(parts), pageRows(w.of.Table))).Iter()
-	var part, key, value []byte
-	for iter.Scan(&part, &key, &value) {
-		name := string(part[s.prefix():])
-		for n, i := range w.places[name] {
-			row := store.Row{Key: store.Key{Table: w.of.Table, Partition: name, Key: string(key)}, Value: present(value)}
-			if n > 0 {
-				row.Value = append([]byte{}, value...)
+	return s.trip("scanning rows", reads, func() error {
+		iter := s.query(cql, args...).PageSize(min(limit*len(parts), pageRows(w.of.Table))).Iter()
+		var part, key, value []byte
+		for iter.Scan(&part, &key, &value) {
+			name := string(part[s.prefix():])
+			for n, i := range w.places[name] {
+				row := store.Row{Key: store.Key{Table: w.of.Table, Partition: name, Key: string(key)}, Value: present(value)}
+				if n > 0 {
+					row.Value = append([]byte{}, value...)
+				}
+				found[i] = append(found[i], row)
 			}
-			found[i] = append(found[i], row)
+			part, key, value = nil, nil, nil
 		}
-		part, key, value = nil, nil, nil
-	}
-	return s.unavailable("scanning rows", iter.Close())
+		return iter.Close()
+	})
 }

@@ -37,17 +37,20 @@ func (s *Store) readShard(id store.ShardID) (shardRow, error) {
 
 func (s *Store) readShardAt(id store.ShardID, consistency gocql.Consistency) (shardRow, error) {
 	var r shardRow
-	err := s.query(readShard, s.shardKey(id)).Consistency(consistency).Scan(&r.epoch, &r.nonce, &r.owner, &r.state, &r.last, &r.trim, &r.from, &r.to)
-	if errors.Is(err, gocql.ErrNotFound) {
-		s.health.note(nil)
-		return r, store.ErrNoShard
+	missing := false
+	err := s.trip("reading a shard", reads, func() error {
+		err := s.query(readShard, s.shardKey(id)).Consistency(consistency).Scan(&r.epoch, &r.nonce, &r.owner, &r.state, &r.last, &r.trim, &r.from, &r.to)
+		return unlessMissing(err, &missing)
+	})
+	if err == nil && missing {
+		err = store.ErrNoShard
 	}
-	return r, s.unavailable("reading a shard", err)
+	return r, err
 }
 
 // Create inserts the partition's static row.
 func (s *Store) Create(id store.ShardID, strips store.Strips, floor store.Epoch) error {
-	applied, _, err := s.swap(createShard, s.shardKey(id), int64(floor), int(strips.From), int(strips.To))
+	applied, _, err := s.swap(changes, createShard, s.shardKey(id), int64(floor), int(strips.From), int(strips.To))
 	if err == nil && !applied {
 		return store.ErrExists
 	}
@@ -73,7 +76,7 @@ func (s *Store) leave(f store.Fence, state int8) error {
 			return store.ErrNotEmpty
 		}
 		// last and trim: a record of this owner that was still under way is not overlooked
-		applied, _, err := s.swap(leaveShard, state, s.shardKey(f.Shard), int64(f.Epoch), int64(f.Nonce), r.last, r.trim)
+		applied, _, err := s.swap(changes, leaveShard, state, s.shardKey(f.Shard), int64(f.Epoch), int64(f.Nonce), r.last, r.trim)
 		if err != nil || applied {
 			return err
 		}
@@ -133,7 +136,7 @@ func (s *Store) take(o store.Open) (before shardRow, epoch store.Epoch, err erro
 			return before, 0, fmt.Errorf("%w: cassandra: shard %d has had all %d owners that a version can tell apart; move its strips to a new shard", store.ErrUnavailable, o.Shard, maxEpoch)
 		}
 		before, tried.epoch = now, now.epoch+1
-		applied, _, err := s.swap(takeShard, tried.epoch, int64(o.Nonce), o.Owner, s.shardKey(o.Shard), before.epoch, before.nonce, before.state)
+		applied, _, err := s.swap(changes, takeShard, tried.epoch, int64(o.Nonce), o.Owner, s.shardKey(o.Shard), before.epoch, before.nonce, before.state)
 		if err != nil {
 			return before, 0, err
 		}
@@ -179,13 +182,24 @@ func (s *Store) Owners(shards []store.ShardID) ([]store.Owner, error) {
 // checkFence is nil if f is still the owner.
 func (s *Store) checkFence(f store.Fence) error {
 	var r shardRow
-	err := s.query(readFence, s.shardKey(f.Shard)).Scan(&r.epoch, &r.nonce, &r.state)
-	if errors.Is(err, gocql.ErrNotFound) {
-		s.health.note(nil)
+	missing := false
+	err := s.trip("reading an owner", reads, func() error {
+		return unlessMissing(s.query(readFence, s.shardKey(f.Shard)).Scan(&r.epoch, &r.nonce, &r.state), &missing)
+	})
+	switch {
+	case err != nil:
+		return err
+	case missing:
 		return store.ErrNoShard
 	}
-	if err := s.unavailable("reading an owner", err); err != nil {
-		return err
-	}
 	return r.refuses(f)
+}
+
+// unlessMissing makes an answer of "there is no such row".
+func unlessMissing(err error, missing *bool) error {
+	if errors.Is(err, gocql.ErrNotFound) {
+		*missing = true
+		return nil
+	}
+	return err
 }

@@ -73,21 +73,24 @@ func (s *Store) readOwner(f store.Fence) (own *owner, steady bool, err error) {
 	var now, first shardRow
 	own = &owner{fence: f}
 	rows := 0
-	iter := s.query(readSlots, s.shardKey(f.Shard)).Consistency(s.serial).PageSize(slotsPage).Iter()
-	var slot *int // none: the partition has no slots yet
-	var seq, wrote int64
-	var pieces int
-	for steady = true; iter.Scan(&now.epoch, &now.nonce, &now.state, &now.last, &now.trim, &slot, &seq, &wrote, &pieces); rows++ {
-		if rows == 0 {
-			first = now
+	err = s.trip("reading where a journal stands", reads, func() error {
+		iter := s.query(readSlots, s.shardKey(f.Shard)).Consistency(s.serial).PageSize(slotsPage).Iter()
+		var slot *int // none: the partition has no slots yet
+		var seq, wrote int64
+		var pieces int
+		for steady = true; iter.Scan(&now.epoch, &now.nonce, &now.state, &now.last, &now.trim, &slot, &seq, &wrote, &pieces); rows++ {
+			if rows == 0 {
+				first = now
+			}
+			steady = steady && now == first
+			if slot != nil {
+				own.found(liveRecord{seq: store.Seq(seq), slot: *slot, wrote: store.Epoch(wrote), pieces: pieces}, store.Seq(first.trim))
+			}
+			slot = nil
 		}
-		steady = steady && now == first
-		if slot != nil {
-			own.found(liveRecord{seq: store.Seq(seq), slot: *slot, wrote: store.Epoch(wrote), pieces: pieces}, store.Seq(first.trim))
-		}
-		slot = nil
-	}
-	if err := s.unavailable("reading where a journal stands", iter.Close()); err != nil {
+		return iter.Close()
+	})
+	if err != nil {
 		return nil, false, err
 	}
 	if rows == 0 {

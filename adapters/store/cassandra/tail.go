@@ -39,17 +39,20 @@ func (s *Store) readSome(f store.Fence, wanted []liveRecord) ([][]byte, error) {
 		slots[i], place[int64(l.seq)] = l.slot, i
 	}
 	bodies := make([][]byte, len(wanted))
-	iter := s.query(readRecords, s.shardKey(f.Shard), slots).Consistency(s.serial).Iter()
-	var epoch, nonce, seq int64
-	var record []byte
-	for iter.Scan(&epoch, &nonce, &seq, &record) {
-		i, asked := place[seq]
-		if asked && epoch == int64(f.Epoch) && nonce == int64(f.Nonce) {
-			bodies[i] = append([]byte{}, record...)
+	err := s.trip("reading records", reads, func() error {
+		iter := s.query(readRecords, s.shardKey(f.Shard), slots).Consistency(s.serial).Iter()
+		var epoch, nonce, seq int64
+		var record []byte
+		for iter.Scan(&epoch, &nonce, &seq, &record) {
+			i, asked := place[seq]
+			if asked && epoch == int64(f.Epoch) && nonce == int64(f.Nonce) {
+				bodies[i] = append([]byte{}, record...)
+			}
+			record = nil
 		}
-		record = nil
-	}
-	if err := s.unavailable("reading records", iter.Close()); err != nil {
+		return iter.Close()
+	})
+	if err != nil {
 		return nil, err
 	}
 	for i, l := range wanted {
@@ -59,7 +62,6 @@ func (s *Store) readSome(f store.Fence, wanted []liveRecord) ([][]byte, error) {
 		if l.pieces == 0 {
 			continue
 		}
-		var err error
 		if bodies[i], err = s.readPieces(f.Shard, l); err != nil {
 			return nil, err
 		}
@@ -85,16 +87,16 @@ func (s *Store) writePieces(a store.Append) (inline []byte, pieces int, err erro
 	version := int64(store.MakeVersion(a.Fence.Epoch, a.Seq))
 	return []byte{}, pieces, each(pieces, func(i int) error {
 		body := a.Record[i*pieceSize : min((i+1)*pieceSize, len(a.Record))]
-		return s.unavailable("writing a piece of a record",
-			s.query(writePiece, s.shardKey(a.Fence.Shard), int64(a.Fence.Epoch), int64(a.Seq), i, body, version).Exec())
+		return s.trip("writing a piece of a record", settles, s.query(writePiece, s.shardKey(a.Fence.Shard), int64(a.Fence.Epoch), int64(a.Seq), i, body, version).Exec)
 	})
 }
 
 func (s *Store) readPieces(shard store.ShardID, l liveRecord) ([]byte, error) {
 	bodies := make([][]byte, l.pieces)
 	err := each(l.pieces, func(i int) error {
-		return s.unavailable("reading a piece of a record",
-			s.query(readPiece, s.shardKey(shard), int64(l.wrote), int64(l.seq), i).Scan(&bodies[i]))
+		return s.trip("reading a piece of a record", reads, func() error {
+			return s.query(readPiece, s.shardKey(shard), int64(l.wrote), int64(l.seq), i).Scan(&bodies[i])
+		})
 	})
 	return bytes.Join(bodies, nil), err
 }
@@ -106,7 +108,7 @@ func (s *Store) dropPieces(shard store.ShardID, trimmed []liveRecord) {
 	for _, l := range trimmed {
 		if l.pieces > 0 {
 			version := int64(store.MakeVersion(l.wrote, l.seq))
-			_ = s.unavailable("deleting pieces of a record", s.query(deletePieces, version, s.shardKey(shard), int64(l.wrote), int64(l.seq)).Exec())
+			_ = s.trip("deleting pieces of a record", settles, s.query(deletePieces, version, s.shardKey(shard), int64(l.wrote), int64(l.seq)).Exec)
 		}
 	}
 }

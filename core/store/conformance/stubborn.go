@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 
 	"perdure/core/store"
@@ -19,14 +20,14 @@ type Stubborn struct {
 	Has func(id store.ShardID, seq store.Seq) (body []byte, ok bool)
 	// Made and Retired are the shards that were; one map each for all stores on the same data.
 	Made, Retired map[store.ShardID]bool
+	// Tries bounds the repetitions of a call; an append that is still unknown after
+	// that many does not follow. Default 12: enough if one call in five fails.
+	Tries int
 }
 
-// tries bounds the repetitions; an append that is still unknown after that many does not follow.
-const tries = 12
-
 // again repeats do until it gives an answer, and says whether it lost one before.
-func again(do func() error) (lost bool, err error) {
-	for range tries {
+func (s Stubborn) again(do func() error) (lost bool, err error) {
+	for range cmp.Or(s.Tries, 12) {
 		if err = do(); !errors.Is(err, store.ErrUnavailable) {
 			return lost, err
 		}
@@ -45,7 +46,7 @@ func after(lost bool, err, refused error) error {
 
 // Create repeats.
 func (s Stubborn) Create(id store.ShardID, strips store.Strips, floor store.Epoch) error {
-	lost, err := again(func() error { return s.Store.Create(id, strips, floor) })
+	lost, err := s.again(func() error { return s.Store.Create(id, strips, floor) })
 	err = after(lost && !s.Made[id], err, store.ErrExists)
 	s.Made[id] = true
 	return err
@@ -53,7 +54,7 @@ func (s Stubborn) Create(id store.ShardID, strips store.Strips, floor store.Epoc
 
 // Retire repeats.
 func (s Stubborn) Retire(f store.Fence) error {
-	lost, err := again(func() error { return s.Store.Retire(f) })
+	lost, err := s.again(func() error { return s.Store.Retire(f) })
 	err = after(lost && !s.Retired[f.Shard], err, store.ErrRetired)
 	s.Retired[f.Shard] = s.Retired[f.Shard] || err == nil
 	return err
@@ -65,7 +66,7 @@ func (s Stubborn) Release(f store.Fence) error {
 	if err != nil {
 		return err
 	}
-	lost, err := again(func() error { return s.Store.Release(f) })
+	lost, err := s.again(func() error { return s.Store.Release(f) })
 	return after(lost && owners[0].Fence == f, err, store.ErrFenced)
 }
 
@@ -75,7 +76,7 @@ func (s Stubborn) Open(o store.Open) (opened store.Opened, err error) {
 	if err != nil {
 		return store.Opened{}, err
 	}
-	_, err = again(func() error {
+	_, err = s.again(func() error {
 		opened, err = s.Store.Open(o)
 		return err
 	})
@@ -88,7 +89,7 @@ func (s Stubborn) Open(o store.Open) (opened store.Opened, err error) {
 // Append repeats what is unknown; what is there is done.
 func (s Stubborn) Append(batch []store.Append) []store.Outcome {
 	outcomes := make([]store.Outcome, len(batch)) // all unknown
-	for try := range tries {
+	for try := range cmp.Or(s.Tries, 12) {
 		var left []store.Append
 		var places []int
 		for i, o := range outcomes {
@@ -120,36 +121,36 @@ func (s Stubborn) there(a store.Append) bool {
 
 // Write repeats.
 func (s Stubborn) Write(rows []store.Row) error {
-	_, err := again(func() error { return s.Store.Write(rows) })
+	_, err := s.again(func() error { return s.Store.Write(rows) })
 	return err
 }
 
 // Flush repeats.
 func (s Stubborn) Flush(f store.Flush) error {
-	_, err := again(func() error { return s.Store.Flush(f) })
+	_, err := s.again(func() error { return s.Store.Flush(f) })
 	return err
 }
 
 // Get repeats.
 func (s Stubborn) Get(keys []store.Key) (rows []store.Row, err error) {
-	_, err = again(func() error { rows, err = s.Store.Get(keys); return err })
+	_, err = s.again(func() error { rows, err = s.Store.Get(keys); return err })
 	return rows, err
 }
 
 // Scan repeats.
 func (s Stubborn) Scan(ranges []store.Range) (found [][]store.Row, err error) {
-	_, err = again(func() error { found, err = s.Store.Scan(ranges); return err })
+	_, err = s.again(func() error { found, err = s.Store.Scan(ranges); return err })
 	return found, err
 }
 
 // Confirm repeats.
 func (s Stubborn) Confirm(fences []store.Fence) (still []bool, err error) {
-	_, err = again(func() error { still, err = s.Store.Confirm(fences); return err })
+	_, err = s.again(func() error { still, err = s.Store.Confirm(fences); return err })
 	return still, err
 }
 
 // Owners repeats.
 func (s Stubborn) Owners(shards []store.ShardID) (owners []store.Owner, err error) {
-	_, err = again(func() error { owners, err = s.Store.Owners(shards); return err })
+	_, err = s.again(func() error { owners, err = s.Store.Owners(shards); return err })
 	return owners, err
 }

@@ -1,0 +1,107 @@
+package cassandra
+
+import (
+	"context"
+	"net"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/pingcap/failpoint"
+
+	"perdure/adapters/store/proxy"
+	"perdure/core/store"
+	"perdure/core/store/conformance"
+)
+
+// What goes wrong in every hundredth round trip, of which a call makes up to some hundred; the build must have failpoints (scripts/failpoints).
+var failpoints = []string{"cutBeforeSend", "cutAfterSend", "duplicate", "late"}
+
+func TestConformanceWithFailpoints(t *testing.T) {
+	if os.Getenv("PERDURE_TEST_FAILPOINTS") == "" {
+		t.Skip("failpoints are not in this build; run scripts/failpoints ./adapters/store/cassandra")
+	}
+	opts := ready(t)
+	for _, name := range failpoints {
+		t.Run(name, func(t *testing.T) {
+			point := "perdure/adapters/store/cassandra/" + name
+			conformance.Run(t, func(t testing.TB) conformance.Subject { return unreliable(t, fresh(opts), point) })
+		})
+	}
+}
+
+// unreliable is a subject whose failpoint is on while the suite calls it.
+func unreliable(t testing.TB, opts Options, point string) conformance.Subject {
+	x := subject(t, opts)
+	behind, err := open(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := func(id store.ShardID, seq store.Seq) ([]byte, bool) { return hasRecord(t, behind, id, seq) }
+	made, retired := map[store.ShardID]bool{}, map[store.ShardID]bool{}
+	on := func(s store.Store, err error) (store.Store, error) {
+		if e := failpoint.Enable(point, "1%return(true)"); e != nil {
+			t.Fatal(e)
+		}
+		return conformance.Stubborn{Store: s, Has: has, Made: made, Retired: retired, Tries: 60}, err
+	}
+	off := func() {
+		if err := failpoint.Disable(point); err != nil {
+			t.Fatal(err)
+		}
+	}
+	y := conformance.Subject{
+		Crash:   func() (store.Store, error) { off(); return on(x.Crash()) },
+		Restart: func() (store.Store, error) { off(); return on(x.Restart()) },
+		Join:    func() (store.Store, error) { off(); return on(x.Join()) },
+		Discard: func() { off(); behind.Close(); x.Discard() },
+	}
+	y.Store, _ = on(x.Store, nil)
+	return y
+}
+
+// hasRecord reads a record past the ways that fail.
+func hasRecord(t testing.TB, s *Store, id store.ShardID, seq store.Seq) ([]byte, bool) {
+	t.Helper()
+	iter := s.session.Query("SELECT seq, wrote, pieces, record FROM journal WHERE shard = ?", s.shardKey(id)).Consistency(s.serial).Iter()
+	var at, wrote *int64
+	var pieces *int
+	var body, found []byte
+	ok := false
+	for iter.Scan(&at, &wrote, &pieces, &body) {
+		if at != nil && store.Seq(*at) == seq {
+			found, ok = append([]byte{}, body...), true
+			for n := range *pieces {
+				var piece []byte
+				if err := s.session.Query(readPiece, s.shardKey(id), *wrote, *at, n).Scan(&piece); err != nil {
+					t.Fatal(err)
+				}
+				found = append(found, piece...)
+			}
+		}
+		at, wrote, pieces, body = nil, nil, nil, nil
+	}
+	if err := iter.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return found, ok
+}
+
+// onlyTo connects to one address whatever is asked for: the driver finds nodes by itself.
+type onlyTo string
+
+func (to onlyTo) DialContext(ctx context.Context, network, _ string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, network, string(to))
+}
+
+func TestConnectionsCutAndHeld(t *testing.T) {
+	opts := fresh(ready(t))
+	if len(opts.Hosts) > 1 {
+		t.Skip("with several nodes there is always another way")
+	}
+	p := proxy.Start(t, opts.Hosts[0])
+	through := opts
+	through.Hosts, through.Connections, through.Timeout = strings.Split(p.Addr(), ","), 1, through.Timeout/5
+	through.dialer = onlyTo(p.Addr())
+	proxy.Cases(t, p, func() (store.Store, error) { return open(through) }, func() (store.Store, error) { return open(opts) })
+}
