@@ -19,6 +19,8 @@ func (a *admission) systemInfo() Plan {
 			UpsertMemo:                      true,
 			EagerWorkflowStart:              true,
 			SdkMetadata:                     true,
+			// Stamps of unversioned workers are recorded. Versioned ones are refused, as by a peer whose namespace does not allow them.
+			BuildIdBasedVersioning: true,
 		},
 	})
 }

@@ -73,7 +73,7 @@ func TestSystemInfoClaimsOnlyWhatIsThere(t *testing.T) {
 	plan, r := admit(&workflowservice.GetSystemInfoRequest{})
 	want := &workflowservice.GetSystemInfoResponse{ServerVersion: "1.32.0", Capabilities: &workflowservice.GetSystemInfoResponse_Capabilities{
 		SignalAndQueryHeader: true, InternalErrorDifferentiation: true, ActivityFailureIncludeHeartbeat: true,
-		EncodedFailureAttributes: true, UpsertMemo: true, EagerWorkflowStart: true, SdkMetadata: true,
+		EncodedFailureAttributes: true, UpsertMemo: true, EagerWorkflowStart: true, SdkMetadata: true, BuildIdBasedVersioning: true,
 	}}
 	if r != nil || !proto.Equal(plan.Answer.Message, want) {
 		t.Errorf("%v, %v", plan.Answer, r)

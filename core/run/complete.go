@@ -26,6 +26,7 @@ type Completion struct {
 	ForceNew       bool // the worker wants another task (heartbeat of a local activity)
 	BinaryChecksum string
 	Version        *commonpb.WorkerVersionStamp // of an unversioned worker
+	Deployment     string                       // name; the same
 	SDK            *sdkpb.WorkflowTaskCompletedMetadata
 	Metering       *commonpb.MeteringMetadata
 	Messages       int // update messages that came along
@@ -88,7 +89,7 @@ func (r *Run) completedEvent(c *Completion) *historypb.HistoryEvent {
 	e := r.event(enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
 	e.Attributes = &historypb.HistoryEvent_WorkflowTaskCompletedEventAttributes{WorkflowTaskCompletedEventAttributes: &historypb.WorkflowTaskCompletedEventAttributes{
 		ScheduledEventId: task.ScheduledId, StartedEventId: task.StartedId, Identity: c.Identity, BinaryChecksum: c.BinaryChecksum,
-		WorkerVersion: c.Version, SdkMetadata: c.SDK, MeteringMetadata: c.Metering, //nolint:staticcheck // SDKs read it
+		WorkerVersion: c.Version, WorkerDeploymentName: c.Deployment, SdkMetadata: c.SDK, MeteringMetadata: c.Metering, //nolint:staticcheck // SDKs read it
 	}}
 	s.PreviousStartedId, s.LastCompletedId = task.StartedId, e.EventId
 	s.Task, s.TaskAttempt, s.CloseRefused = nil, 1, false

@@ -136,6 +136,7 @@ func (s *story) complete(a *arguments, input string) error {
 		c.Version = &commonpb.WorkerVersionStamp{BuildId: v}
 	}
 	c.BinaryChecksum, _ = a.value("checksum")
+	c.Deployment, _ = a.value("deployment")
 	if v, ok := a.value("sticky"); ok {
 		q, timeout, _ := strings.Cut(v, ":")
 		d, err := time.ParseDuration(timeout)

@@ -139,7 +139,7 @@ func (s *Shard) taskCompleted(r *port.Request, req *workflowservice.RespondWorkf
 	}
 	c := &run.Completion{
 		Identity: req.Identity, Commands: req.Commands, Sticky: req.StickyAttributes, ReturnNew: req.ReturnNewWorkflowTask, ForceNew: req.ForceCreateNewWorkflowTask,
-		BinaryChecksum: req.BinaryChecksum, Version: req.WorkerVersionStamp, SDK: req.SdkMetadata, Metering: req.MeteringMetadata, Messages: len(req.Messages), Eager: true, //nolint:staticcheck // old SDKs send the checksum
+		BinaryChecksum: req.BinaryChecksum, Version: req.WorkerVersionStamp, Deployment: req.DeploymentOptions.GetDeploymentName(), SDK: req.SdkMetadata, Metering: req.MeteringMetadata, Messages: len(req.Messages), Eager: true, //nolint:staticcheck // old SDKs send the checksum
 	}
 	done := e.run.CompleteTask(s.env(e.key.NamespaceID, e.key), r.Token, c)
 	var answers []inTask
