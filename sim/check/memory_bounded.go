@@ -14,7 +14,7 @@ import (
 const (
 	// runsInUse may be in memory beyond the budget: those that a step works on, or
 	// that are being read.
-	runsInUse = 128
+	runsInUse = 64
 	// taskMost is more than one task takes in memory.
 	taskMost = 1 << 10
 )

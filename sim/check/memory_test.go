@@ -19,7 +19,7 @@ func TestMemoryBounded(t *testing.T) {
 	}{
 		{"", shard.Held{Bytes: 10, Budget: 10, Items: 1000}},
 		{"", shard.Held{Bytes: 11, Budget: 10, Items: runsInUse}},
-		{"129 open runs of 11 bytes", shard.Held{Bytes: 11, Budget: 10, Items: runsInUse + 1}},
+		{"65 open runs of 11 bytes", shard.Held{Bytes: 11, Budget: 10, Items: runsInUse + 1}},
 	} {
 		found = nil
 		m.runs(at, "open", x.held)

@@ -115,7 +115,7 @@ func (c *Cluster) markEffect(e port.Effect) {
 // markRead tells reads apart that happen only when memory is full, or after a start.
 func (c *Cluster) markRead(e port.ReadStore) {
 	if len(e.Ranges) > 0 { // all of one read are alike
-		r := &e.Ranges[len(e.Ranges)-1]
+		r := &e.Ranges[0]
 		switch {
 		case r.Table == store.History && r.Limit == 0, r.Table == store.History && r.Limit > 1:
 			c.mark("history read from its table")
