@@ -14,7 +14,7 @@ STORE    ?=
 COVER    := build/cover
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check-go vet staticcheck house unit race fuzz bench microbench sim sim-cover mutants e2e test-stores kill clean
+.PHONY: help build run test check-go vet staticcheck house unit race fuzz bench microbench sim sim-cover mutants e2e test-stores kill stop-services clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,8 +41,8 @@ house: check-go ## Check the rules of the house (purity of core, imports, order 
 unit: check-go ## Run all tests; PKG=./core/run for one package
 	$(GO) test -pgo=off $(PKG)
 
-race: check-go ## Run the tests of the adapters and commands under the race detector
-	$(GO) test -race -pgo=off ./adapters/... ./cmd/...
+race: check-go ## Run the tests of the adapters and commands under the race detector, random ones shorter
+	$(GO) test -race -short -pgo=off ./adapters/... ./cmd/...
 
 fuzz: check-go ## Run every fuzz target for FUZZTIME=5s each; PKG=./core/token for one package
 	@$(GO) test -list '^Fuzz' $(PKG) | awk '/^Fuzz/ { names = names " " $$1 } /^ok/ { n = split(names, a, " "); for (i = 1; i <= n; i++) print $$2, a[i]; names = "" }' | \
@@ -84,7 +84,12 @@ test-stores: check-go ## The long tests of the stores: every database, all cases
 kill: check-go ## Kill the server under load many times, restart it with 100,000 open workflows, and count what is lost; STORE=postgres kills that too
 	cd test && PERDURE_TEST_STORES="$(STORE)" $(GO) test -count=1 -v -timeout 60m $(if $(STORE),-run OnStores) ./durability
 
-clean: ## Remove what was built
+stop-services: ## Stop the databases that tests started; they stay up between runs
+	@for s in postgres mysql mariadb cassandra cassandra4 cassandra-three; do \
+		if [ -d build/services ]; then scripts/services/$$s stop; fi; \
+	done
+
+clean: stop-services ## Remove what was built
 	rm -rf $(BIN) build
 
 # One clear line if Go is missing or too old.
