@@ -9,7 +9,7 @@ BENCH    ?= .
 ARGS     ?=
 PKG      ?= ./...
 ONLY     ?=
-STORES   ?= postgres,mysql,mariadb
+STORES   ?= postgres,mysql,mariadb,cassandra,cassandra4,cassandra-three
 STORE    ?=
 COVER    := build/cover
 
@@ -78,7 +78,9 @@ e2e: check-go ## Play programs of the Go SDK against the built server, also acro
 	cd test && $(GO) vet ./... && $(GO) test -count=1 -short ./...
 
 test-stores: check-go ## The long tests of the stores: every database, all cases of the SDK, failpoints; STORES=mariadb for some
-	scripts/failpoints ./adapters/store/postgres ./adapters/store/mysql -- -timeout 60m -run Failpoints
+	scripts/failpoints ./adapters/store/postgres ./adapters/store/mysql ./adapters/store/cassandra -- -timeout 60m -run Failpoints
+	CASSANDRA=cassandra4 $(GO) test -count=1 -timeout 60m ./adapters/store/cassandra
+	CASSANDRA=cassandra-three $(GO) test -count=1 -timeout 60m ./adapters/store/cassandra
 	cd test && PERDURE_TEST_STORES="$(STORES)" $(GO) test -count=1 -timeout 60m -run OnStores ./e2e
 
 kill: check-go ## Kill the server under load many times, restart it with 100,000 open workflows, and count what is lost; STORE=postgres kills that too

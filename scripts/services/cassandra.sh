@@ -103,6 +103,7 @@ configure() { # NODE PORT
 		echo "-Dcassandra.config=file://$dir/conf/cassandra.yaml -Dlogback.configurationFile=file://$dir/conf/logback.xml"
 		echo "-Dcassandra.storagedir=$dir -Dcassandra-foreground=yes -Dcassandra.skip_wait_for_gossip_to_settle=0"
 		echo "-Dcassandra.ring_delay_ms=$((nodes == 1 ? 0 : 2000)) -Dcassandra.jmx.local.port=$(($2 + 2 + $1))"
+		case $version in 4.*) echo "-javaagent:$(ls "$install"/lib/jamm-*.jar)" ;; esac # measures objects; on Java 17 it cannot without
 		echo "-cp \"$dir/conf:$install/lib/*\" org.apache.cassandra.service.CassandraDaemon"
 	} >"$dir/conf/java.args"
 }

@@ -68,6 +68,26 @@ func TestDatabaseKilledOnStores(t *testing.T) {
 	})
 }
 
+// TestNodesKilledOnStores kills one node after another of a database that has several: the others serve on.
+func TestNodesKilledOnStores(t *testing.T) {
+	onStores(t, func(t *testing.T, kind, url string) {
+		nodes := strings.Count(strings.Split(url, "/")[2], ",") + 1
+		if nodes == 1 {
+			return // its death is the database's
+		}
+		s := server.Start(t, "--store", url)
+		l := startLoad(t, s.Addr)
+		for i := range amount(3, 10) {
+			l.wait(1 + rand.IntN(amount(100, 500)))
+			do(t, kind, fmt.Sprint("kill", i%nodes+1))
+			l.wait(1 + rand.IntN(amount(50, 200))) // while it is dead
+			do(t, kind, "start")
+		}
+		l.end()
+		l.check()
+	})
+}
+
 // TestOutageOnStores stops the database until health checks say so, and starts it again.
 func TestOutageOnStores(t *testing.T) {
 	onStores(t, func(t *testing.T, kind, url string) {

@@ -11,6 +11,7 @@ package e2e
 import (
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -64,8 +65,12 @@ func TestCasesAcrossAKill(t *testing.T) {
 // TestCasesOnStores plays the cases on real databases: across a kill, and on a
 // server that lives too unless time is short.
 func TestCasesOnStores(t *testing.T) {
-	for _, kind := range service.Stores("postgres", "mysql") {
+	for _, kind := range service.Stores("postgres", "mysql", "cassandra") {
 		t.Run(kind, func(t *testing.T) {
+			if strings.HasPrefix(kind, "cassandra") {
+				attemptTime = lateTried
+				defer func() { attemptTime = soonTried }()
+			}
 			t.Run("killed", func(t *testing.T) {
 				h := newHouse(t, "--store", service.Fresh(t, kind, "e2e_killed"))
 				playAll(t, h, newBarrier(len(cases), func() { h.killAndRestart(t) }).enter)

@@ -267,7 +267,12 @@ func (s *scene) pass(g *gate) {
 
 // attemptTime is what activities get by default. A kill may take the answer of a
 // poll along; the attempt that it began is repeated only after this time.
-const attemptTime = 5 * time.Second
+var attemptTime = soonTried
+
+const (
+	soonTried = 5 * time.Second
+	lateTried = 30 * time.Second // for databases on which all cases together take longer to come halfway
+)
 
 func withActivity(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: attemptTime})
