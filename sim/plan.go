@@ -116,7 +116,7 @@ func (p *Plan) drawFaults(r *universe.Rand) {
 	f.Skew = some(r, r.Spread(time.Millisecond, 10*time.Second))
 	if !p.Cluster.Exclusive {
 		if f.Rival = mean(); f.Rival > 0 { // somebody must ask the one that is not the owner any more
-			p.World.Reads, p.World.Pace = r.Float64(), p.World.Pace/4
+			p.World.Reads, p.World.Pace = 0.7*r.Float64(), p.World.Pace/4
 		}
 	}
 }
