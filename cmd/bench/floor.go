@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -42,16 +43,17 @@ func (c *floorCommand) Run(ctx context.Context) error {
 // gRPC and the messages of the API cost by themselves.
 type floor struct {
 	ws.UnimplementedWorkflowServiceServer
-	workflows, activities line
 
-	mu   sync.Mutex
-	last int
-	runs map[string]*floorRun // by run id
+	mu    sync.Mutex
+	last  int
+	runs  map[string]*floorRun // by run id
+	lines map[lineKey]*line
 }
 
 type floorRun struct {
 	mu      sync.Mutex
 	id      *commonpb.WorkflowExecution
+	line    *line // of its workflow tasks
 	events  []*historypb.HistoryEvent
 	pending bool // a workflow task waits to be polled
 	taken   bool // one is with the worker
@@ -59,8 +61,18 @@ type floorRun struct {
 	closed  chan struct{}
 }
 
-// line is a queue of tasks; all task queues are one.
-type line struct{ tasks chan floorTask }
+type lineKey struct {
+	queue    string
+	activity bool
+}
+
+// line is a queue of tasks and of polls that wait for one. Each task queue has its own:
+// a poll whose client has just gone can take a task with it, but none of another load.
+type line struct {
+	mu    sync.Mutex
+	tasks []floorTask
+	polls []chan floorTask
+}
 
 type floorTask struct {
 	run      *floorRun
@@ -68,22 +80,63 @@ type floorTask struct {
 	event    int64
 }
 
-const lineLength = 1 << 20
-
 func newFloor() *grpc.Server {
-	f := &floor{workflows: line{make(chan floorTask, lineLength)}, activities: line{make(chan floorTask, lineLength)}, runs: map[string]*floorRun{}}
+	f := &floor{runs: map[string]*floorRun{}, lines: map[lineKey]*line{}}
 	server := grpc.NewServer()
 	ws.RegisterWorkflowServiceServer(server, f)
 	return server
 }
 
-func (l line) take(ctx context.Context) (floorTask, bool) {
+func (f *floor) line(queue string, activity bool) *line {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	k := lineKey{queue, activity}
+	if f.lines[k] == nil {
+		f.lines[k] = &line{}
+	}
+	return f.lines[k]
+}
+
+func (l *line) put(t floorTask) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.polls) == 0 {
+		l.tasks = append(l.tasks, t)
+		return
+	}
+	l.polls[0] <- t // never blocks: it has room for one
+	l.polls = l.polls[1:]
+}
+
+func (l *line) take(ctx context.Context) (floorTask, bool) {
+	l.mu.Lock()
+	if len(l.tasks) > 0 {
+		t := l.tasks[0]
+		l.tasks = l.tasks[1:]
+		l.mu.Unlock()
+		return t, true
+	}
+	poll := make(chan floorTask, 1)
+	l.polls = append(l.polls, poll)
+	l.mu.Unlock()
 	select {
-	case t := <-l.tasks:
+	case t := <-poll:
 		return t, true
 	case <-ctx.Done():
+		l.leave(poll)
 		return floorTask{}, false
 	}
+}
+
+// leave gives up a poll. A task it was given at the last moment goes back.
+func (l *line) leave(poll chan floorTask) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i := slices.Index(l.polls, poll); i >= 0 {
+		l.polls = slices.Delete(l.polls, i, i+1)
+		return
+	}
+	l.tasks = append(l.tasks, <-poll)
 }
 
 func (f *floor) find(run string) (*floorRun, error) {
@@ -111,7 +164,7 @@ func (f *floor) wake(r *floorRun) {
 		r.pending = true
 		r.add(&historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, Attributes: &historypb.HistoryEvent_WorkflowTaskScheduledEventAttributes{
 			WorkflowTaskScheduledEventAttributes: &historypb.WorkflowTaskScheduledEventAttributes{}}})
-		f.workflows.tasks <- floorTask{run: r}
+		r.line.put(floorTask{run: r})
 	}
 }
 
@@ -124,7 +177,7 @@ func (f *floor) DescribeNamespace(context.Context, *ws.DescribeNamespaceRequest)
 }
 
 func (f *floor) StartWorkflowExecution(_ context.Context, q *ws.StartWorkflowExecutionRequest) (*ws.StartWorkflowExecutionResponse, error) {
-	r := &floorRun{closed: make(chan struct{})}
+	r := &floorRun{closed: make(chan struct{}), line: f.line(q.TaskQueue.GetName(), false)}
 	f.mu.Lock()
 	f.last++
 	r.id = &commonpb.WorkflowExecution{WorkflowId: q.WorkflowId, RunId: fmt.Sprintf("00000000-0000-4000-8000-%012d", f.last)}
@@ -153,7 +206,7 @@ func (f *floor) SignalWorkflowExecution(_ context.Context, q *ws.SignalWorkflowE
 }
 
 func (f *floor) PollWorkflowTaskQueue(ctx context.Context, q *ws.PollWorkflowTaskQueueRequest) (*ws.PollWorkflowTaskQueueResponse, error) {
-	t, ok := f.workflows.take(ctx)
+	t, ok := f.line(q.TaskQueue.GetName(), false).take(ctx)
 	if !ok {
 		return &ws.PollWorkflowTaskQueueResponse{}, nil
 	}
@@ -191,7 +244,7 @@ func (f *floor) command(r *floorRun, c *commandpb.Command) {
 	if a := c.GetScheduleActivityTaskCommandAttributes(); a != nil {
 		event := r.add(&historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, Attributes: &historypb.HistoryEvent_ActivityTaskScheduledEventAttributes{
 			ActivityTaskScheduledEventAttributes: &historypb.ActivityTaskScheduledEventAttributes{ActivityId: a.ActivityId, ActivityType: a.ActivityType, TaskQueue: a.TaskQueue, Input: a.Input, StartToCloseTimeout: a.StartToCloseTimeout}}})
-		f.activities.tasks <- floorTask{run: r, activity: a, event: event}
+		f.line(a.TaskQueue.GetName(), true).put(floorTask{run: r, activity: a, event: event})
 	}
 	if t := c.GetStartTimerCommandAttributes(); t != nil {
 		r.add(&historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_TIMER_STARTED, Attributes: &historypb.HistoryEvent_TimerStartedEventAttributes{
@@ -214,8 +267,8 @@ func (f *floor) fire(r *floorRun, timer string) {
 	f.wake(r)
 }
 
-func (f *floor) PollActivityTaskQueue(ctx context.Context, _ *ws.PollActivityTaskQueueRequest) (*ws.PollActivityTaskQueueResponse, error) {
-	t, ok := f.activities.take(ctx)
+func (f *floor) PollActivityTaskQueue(ctx context.Context, q *ws.PollActivityTaskQueueRequest) (*ws.PollActivityTaskQueueResponse, error) {
+	t, ok := f.line(q.TaskQueue.GetName(), true).take(ctx)
 	if !ok {
 		return &ws.PollActivityTaskQueueResponse{}, nil
 	}

@@ -88,22 +88,22 @@ func (l *load) run(ctx context.Context, out io.Writer) (result, error) {
 		return result{}, err
 	}
 	w := &worker{load: l}
-	if !l.shape.unattended {
-		w.start(ctx)
-	}
 	defer w.stop()
-	l.drive(ctx, fmt.Sprintf("%d-warm", unique), l.Warm, !l.shape.open, io.Discard)
-	r, err := l.measure(ctx, w, fmt.Sprintf("%d", unique), out)
+	warmed := 0
+	if !l.shape.backlog { // whose worker comes later: a poll that is given up could take a task with it
+		if !l.shape.unattended {
+			w.start(ctx)
+		}
+		warmed = len(l.drive(ctx, fmt.Sprintf("%d-warm", unique), l.Warm, !l.shape.open, io.Discard))
+	}
+	r, err := l.measure(ctx, w, fmt.Sprintf("%d", unique), warmed, out)
 	r.Errors = l.errors.counts()
 	return r, errors.Join(err, ctx.Err())
 }
 
 // measure runs what counts.
-func (l *load) measure(ctx context.Context, w *worker, unique string, out io.Writer) (result, error) {
-	if l.shape.backlog {
-		w.stop()
-	}
-	ended := l.ended.Load()
+func (l *load) measure(ctx context.Context, w *worker, unique string, warmed int, out io.Writer) (result, error) {
+	ended := int64(warmed) // once the worker has heard of all of them
 	before, err := usage(l.Pids)
 	if err != nil {
 		return result{}, err
