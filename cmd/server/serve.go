@@ -11,7 +11,9 @@ import (
 	"net/http/pprof"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
@@ -42,6 +44,7 @@ type machine struct {
 func serve(ctx context.Context, s *config.Settings, build func(*config.Settings) (*parts, error), out io.Writer) error {
 	log := s.Logger()
 	limitMemory(s)
+	addProcessor()
 	listener, err := listen("--grpc-addr", s.GRPCAddr)
 	if err != nil {
 		return err
@@ -217,3 +220,12 @@ func debugging(s *config.Settings, log *slog.Logger) error {
 	log.Info("profiles are served", "url", "http://"+l.Addr().String()+"/debug/pprof/")
 	return nil
 }
+
+// addProcessor makes room for one goroutine more than there are cores. A commit comes back from the disk to
+// cores that are busy; without room it waits its turn behind all that can run, and everybody waits for commits.
+// With room the system's scheduler lets it in at once, as it has slept. Whoever sets GOMAXPROCS decides alone.
+var addProcessor = sync.OnceFunc(func() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		goruntime.GOMAXPROCS(goruntime.GOMAXPROCS(0) + 1) // which knows of a container's share
+	}
+})
