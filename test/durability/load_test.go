@@ -132,6 +132,22 @@ func (l *load) wait(n int) {
 	}
 }
 
+// run lets the load go on, counting nothing, until the returned function is called.
+func (l *load) run() (halt func()) {
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-l.acked:
+			case <-end:
+				return
+			}
+		}
+	}()
+	return func() { close(end); <-ended }
+}
+
 func (l *load) ack() {
 	select {
 	case l.acked <- struct{}{}:

@@ -103,10 +103,12 @@ func TestOutageOnStores(t *testing.T) {
 		rounds := amount(1, 3)
 		for range rounds {
 			l.wait(100)
+			halt := l.run() // a server that nobody asks for a change does not notice
 			do(t, kind, "stop")
 			health.await(t, healthpb.HealthCheckResponse_NOT_SERVING)
 			do(t, kind, "start")
 			health.await(t, healthpb.HealthCheckResponse_SERVING)
+			halt()
 		}
 		l.end()
 		l.check()
