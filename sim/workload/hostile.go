@@ -1,7 +1,6 @@
 package workload
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -21,8 +20,8 @@ import (
 // nonsense sends something that nobody should send. Nothing but a refusal may come of it.
 func (d *deed) nonsense(req proto.Message) {
 	d.call(req, callTimeout, func(r cluster.Result) {
-		if r.OK() {
-			d.world.Fail(&check.Breach{Promise: check.NonsenseRefused, Text: fmt.Sprintf("this was accepted: %s %v", req.ProtoReflect().Descriptor().Name(), req)})
+		if b := check.NonsenseAccepted(req, r.OK()); b != nil {
+			d.world.Fail(b)
 		}
 		d.done()
 	})

@@ -54,7 +54,7 @@ type World struct {
 	healed  bool
 	settled bool // all is well and stays so
 	stopped bool
-	bent    map[string]bool // tokens that no server made
+	bent    check.Bent
 	workers []*worker
 	clients []*client
 	Counts  Counts
@@ -76,7 +76,7 @@ type Counts struct {
 
 // New makes a world in which nothing has begun.
 func New(u *universe.Universe, cfg Config, l *check.Ledger, fail func(*check.Breach), target func(*universe.Rand) *cluster.Process) *World {
-	return &World{U: u, Ledger: l, Fail: fail, Target: target, cfg: cfg, rand: u.Rand("world"), bent: map[string]bool{},
+	return &World{U: u, Ledger: l, Fail: fail, Target: target, cfg: cfg, rand: u.Rand("world"), bent: check.Bent{},
 		started: map[string]string{}, origin: map[string]string{}}
 }
 
@@ -221,19 +221,17 @@ func (a *actor) call(req proto.Message, timeout time.Duration, done func(cluster
 		if r.Lost {
 			w.Counts.Lost++
 		}
-		w.check(req, r, begun)
+		w.check(check.Called{Request: req, Within: timeout, Lost: r.Lost, Well: begun && !w.stopped}, r.OK())
 		done(r)
 	})
 }
 
-// check holds an answer to what every call is promised. settled: it was begun when all was well.
-func (w *World) check(req proto.Message, r cluster.Result, settled bool) {
-	name := req.ProtoReflect().Descriptor().Name()
-	if _, query := req.(*workflowservice.QueryWorkflowRequest); settled && !w.stopped && r.Lost && !query { // which may have to wait for a run to begin
-		w.Fail(&check.Breach{Promise: check.CallsAnswered, Text: fmt.Sprintf("%s had no answer until its deadline, and nothing was wrong", name)})
-	}
-	if q, ok := req.(interface{ GetTaskToken() []byte }); ok && r.OK() && w.bent[string(q.GetTaskToken())] {
-		w.Fail(&check.Breach{Promise: check.NonsenseRefused, Text: fmt.Sprintf("%s was accepted with a token that no server made", name)})
+// check holds the end of a call to what every call is promised.
+func (w *World) check(c check.Called, accepted bool) {
+	for _, b := range []*check.Breach{check.CallAnswered(c), w.bent.Accepted(c.Request, accepted)} {
+		if b != nil {
+			w.Fail(b)
+		}
 	}
 }
 
