@@ -32,7 +32,7 @@ func TestEffectsOnce(t *testing.T) {
 	f.broke(EffectsOnce, "signal-1")
 
 	f = newForge(t).start()
-	f.ledger.pays.acknowledge(signalPayload("nobody has it"), "signal")
+	f.ledger.effects.Acknowledge(signalPayload("nobody has it"), "signal")
 	broke(t, f.ledger.AcknowledgedOnce(), EffectsOnce, "is in no history")
 }
 
@@ -264,7 +264,7 @@ func TestNoSilentStall(t *testing.T) {
 
 func TestQuerySeesSignals(t *testing.T) {
 	f := newForge(t).start().signal("signal-1").signal("signal-2")
-	f.ledger.pays.acknowledge(signalPayload("signal-1"), "signal")
+	f.ledger.effects.Acknowledge(signalPayload("signal-1"), "signal")
 	asked := f.ledger.SignalsOf(forgedRun)
 	if len(asked) != 1 || asked[0] != "signal-1" {
 		t.Errorf("acknowledged: %v", asked)

@@ -1,12 +1,11 @@
 package check
 
 import (
-	"fmt"
-
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 
+	"perdure/sim/check/effect"
 	"perdure/sim/program"
 )
 
@@ -20,34 +19,14 @@ import (
 // another one took its place. Both are counted as marks. What workflows send to
 // each other has no such excuse.
 
-// payloads knows where each unique payload was recorded.
-type payloads struct {
-	places map[string]place
-	acked  []acked // in the order in which clients were told
-	known  map[string]bool
-}
-
-type place struct {
-	run   string
-	event int64
-}
-
-// acked is an effect that a client was told of.
-type acked struct {
-	payload string
-	what    string
-}
-
-func newPayloads() payloads { return payloads{places: map[string]place{}, known: map[string]bool{}} }
-
 // recorded notes where a payload stands. A second place is a breach.
 func (l *Ledger) recorded(r *Run, e *historypb.HistoryEvent) *Breach {
-	p, payload := &l.pays, payloadOf(e)
+	payload, at := payloadOf(e), effect.Place{Run: r.Key.RunID, Event: e.EventId}
 	if payload == "" {
 		return nil
 	}
-	if was, twice := p.places[payload]; twice {
-		if e.EventId == 1 && (l.runs[was.run].Gone || l.runBetween(was.run, r)) {
+	if was, twice := l.effects.Found(payload, at); twice {
+		if e.EventId == 1 && (l.runs[was.Run].Gone || l.runBetween(was.Run, r)) {
 			l.Marks.Add("start repeated after its run was removed or another took its id")
 			return nil
 		}
@@ -55,9 +34,8 @@ func (l *Ledger) recorded(r *Run, e *historypb.HistoryEvent) *Breach {
 			l.repeated = append(l.repeated, repeatedSignal{payload, was, r, e})
 			return nil
 		}
-		return breach(EffectsOnce, r.Key.RunID, "payload %q is in event %d of run %s and in event %d, %v", payload, was.event, was.run, e.EventId, e.EventType)
+		return breach(EffectsOnce, r.Key.RunID, "%s, %v", effect.Twice(payload, was, at), e.EventType)
 	}
-	p.places[payload] = place{r.Key.RunID, e.EventId}
 	return nil
 }
 
@@ -65,17 +43,17 @@ func (l *Ledger) recorded(r *Run, e *historypb.HistoryEvent) *Breach {
 // have the close of its first run, so it is judged when all of it was read.
 type repeatedSignal struct {
 	payload string
-	was     place
+	was     effect.Place
 	run     *Run
 	event   *historypb.HistoryEvent
 }
 
 func (l *Ledger) judgeRepeated() {
 	for _, x := range l.repeated {
-		first := l.runs[x.was.run]
+		first := l.runs[x.was.Run]
 		byWorkflow := x.event.GetWorkflowExecutionSignaledEventAttributes().ExternalWorkflowExecution != nil
 		if byWorkflow || first == x.run || first.workflow != x.run.workflow || !first.order.closed {
-			l.Fail(breach(EffectsOnce, x.run.Key.RunID, "payload %q is in event %d of run %s and in event %d", x.payload, x.was.event, x.was.run, x.event.EventId))
+			l.Fail(breach(EffectsOnce, x.run.Key.RunID, "%s", effect.Twice(x.payload, x.was, effect.Place{Run: x.run.Key.RunID, Event: x.event.EventId})))
 			continue
 		}
 		l.Marks.Add("signal repeated after its run had closed")
@@ -128,19 +106,8 @@ func inputID(p *commonpb.Payloads) string {
 
 // AcknowledgedOnce holds at the end, with every run closed: what was acknowledged is in a history.
 func (l *Ledger) AcknowledgedOnce() *Breach {
-	for _, a := range l.pays.acked {
-		if _, there := l.pays.places[a.payload]; !there {
-			return breach(EffectsOnce, "", "%s was acknowledged, and is in no history", fmt.Sprintf("%s, %q", a.what, a.payload))
-		}
+	if lost := l.effects.Lost(); len(lost) > 0 {
+		return breach(EffectsOnce, "", "%s", lost[0])
 	}
 	return nil
-}
-
-// acknowledge notes an effect that a client is being told of.
-func (p *payloads) acknowledge(payload, what string) (again bool) {
-	if again = p.known[payload]; !again {
-		p.known[payload] = true
-		p.acked = append(p.acked, acked{payload, what})
-	}
-	return again
 }

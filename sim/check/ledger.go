@@ -15,6 +15,7 @@ import (
 	"perdure/core/run/runpb"
 	"perdure/core/shard"
 	"perdure/core/store"
+	"perdure/sim/check/effect"
 )
 
 // Ledger is what is durable: the newest image of every row, and all histories,
@@ -46,7 +47,7 @@ type Ledger struct {
 	begun   []*Run        // by that record
 	ended   []*Run        // the same
 	quits   []quit        // the same
-	pays    payloads
+	effects *effect.Ledger
 
 	repeated []repeatedSignal
 	given    map[given]string // who got each attempt of an activity
@@ -87,7 +88,7 @@ func NewLedger(now func() time.Duration, fail func(*Breach)) *Ledger {
 	return &Ledger{
 		Fail: fail, now: now, runs: map[string]*Run{}, parts: map[store.Partition]map[string]image{},
 		owners: map[store.ShardID]store.Fence{}, stamps: map[store.ShardID]time.Time{}, open: map[string]*Run{}, times: map[string]*timeline{}, given: map[given]string{},
-		last: map[store.ShardID]store.Seq{}, trimmed: map[store.ShardID]store.Seq{}, were: map[namespaceWas]bool{}, tails: map[store.ShardID][]tailRecord{}, pays: newPayloads(),
+		last: map[store.ShardID]store.Seq{}, trimmed: map[store.ShardID]store.Seq{}, were: map[namespaceWas]bool{}, tails: map[store.ShardID][]tailRecord{}, effects: effect.NewLedger(),
 	}
 }
 

@@ -17,12 +17,12 @@ func (l *Ledger) SignalsOf(runID string) []string {
 	}
 	var out []string
 	for _, e := range r.Events {
-		if s := program.Text(e.GetWorkflowExecutionSignaledEventAttributes().GetInput()); s != "" && l.pays.known[signalPayload(s)] {
+		if s := program.Text(e.GetWorkflowExecutionSignaledEventAttributes().GetInput()); s != "" && l.effects.Acknowledged(signalPayload(s)) {
 			out = append(out, s)
 		}
 	}
 	for _, e := range buffered(r.pendingRows()) {
-		if s := program.Text(e.GetWorkflowExecutionSignaledEventAttributes().GetInput()); s != "" && l.pays.known[signalPayload(s)] {
+		if s := program.Text(e.GetWorkflowExecutionSignaledEventAttributes().GetInput()); s != "" && l.effects.Acknowledged(signalPayload(s)) {
 			out = append(out, s)
 		}
 	}

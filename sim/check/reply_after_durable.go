@@ -65,7 +65,7 @@ func (l *Ledger) started(q *workflowservice.StartWorkflowExecutionRequest, res *
 	if e := r.event(1); e == nil || inputID(e.GetWorkflowExecutionStartedEventAttributes().GetInput()) != id {
 		return breach(ReplyAfterDurable, res.RunId, "start of %s was acknowledged, its input %q is not in the history of the run", q.WorkflowId, id)
 	}
-	if l.pays.acknowledge(startPayload(id), "start of "+q.WorkflowId) {
+	if l.effects.Acknowledge(startPayload(id), "start of "+q.WorkflowId) {
 		l.Marks.Add("start acknowledged again")
 	}
 	return nil
@@ -78,7 +78,7 @@ func (l *Ledger) signaled(payload, runID, what string) *Breach {
 	if !l.hasSignal(payload) {
 		return breach(ReplyAfterDurable, runID, "%s %q was acknowledged and is not durable", what, payload)
 	}
-	if l.pays.acknowledge(signalPayload(payload), what) {
+	if l.effects.Acknowledge(signalPayload(payload), what) {
 		l.Marks.Add("signal acknowledged again")
 	}
 	l.Marks.Add("signal acknowledged")
@@ -87,7 +87,7 @@ func (l *Ledger) signaled(payload, runID, what string) *Breach {
 
 // hasSignal: in a history, or in the buffer of a run.
 func (l *Ledger) hasSignal(payload string) bool {
-	if _, there := l.pays.places[signalPayload(payload)]; there {
+	if _, there := l.effects.Place(signalPayload(payload)); there {
 		return true
 	}
 	return l.isBuffered(func(e *historypb.HistoryEvent) bool {
@@ -114,7 +114,7 @@ func (l *Ledger) completed(payload string, token *port.Token) *Breach {
 	if payload == "" {
 		return nil
 	}
-	_, there := l.pays.places[resultPayload(payload)]
+	_, there := l.effects.Place(resultPayload(payload))
 	if !there && !l.isBuffered(func(e *historypb.HistoryEvent) bool {
 		return program.Text(e.GetActivityTaskCompletedEventAttributes().GetResult()) == payload
 	}) {
@@ -124,7 +124,7 @@ func (l *Ledger) completed(payload string, token *port.Token) *Breach {
 		}
 		return breach(ReplyAfterDurable, run, "the completion of an activity with %q was acknowledged and is not durable", payload)
 	}
-	l.pays.acknowledge(resultPayload(payload), "completion of an activity")
+	l.effects.Acknowledge(resultPayload(payload), "completion of an activity")
 	return nil
 }
 

@@ -34,12 +34,13 @@ func TestCheckerSeesForgedHistories(t *testing.T) {
 	}{
 		{"run", []*historypb.HistoryEvent{started, signaled("s"), scheduled, done("r"), completed}, ""},
 		{"run", []*historypb.HistoryEvent{started, signaled("s"), scheduled, signaled("perhaps"), done("r"), completed}, ""},
-		{"other", []*historypb.HistoryEvent{started, signaled("s"), scheduled, done("r"), completed}, "run other was acknowledged"},
-		{"run", []*historypb.HistoryEvent{started, completed, scheduled, done("r"), completed}, "signal s is there 0 times"},
-		{"run", []*historypb.HistoryEvent{started, signaled("s"), scheduled, signaled("s"), done("r"), completed}, "signal s is there 2 times"},
+		{"other", []*historypb.HistoryEvent{started, signaled("s"), scheduled, done("r"), completed}, "start of w, \"start other\", was acknowledged, and is in no history"},
+		{"run", []*historypb.HistoryEvent{started, completed, scheduled, done("r"), completed}, "signal, \"signal w s\", was acknowledged, and is in no history"},
+		{"run", []*historypb.HistoryEvent{started, signaled("s"), scheduled, signaled("s"), done("r"), completed}, "\"signal w s\" is in event 2 of run w and in event 4"},
 		{"run", []*historypb.HistoryEvent{started, signaled("s"), scheduled, signaled("strange"), done("r"), completed}, "never sent"},
-		{"run", []*historypb.HistoryEvent{started, signaled("s"), scheduled, done("x"), completed}, `"r" was acknowledged`},
-		{"run", []*historypb.HistoryEvent{started, signaled("s"), scheduled, done("r"), done("r"), completed}, "has the results"},
+		{"run", []*historypb.HistoryEvent{started, signaled("s"), scheduled, done("x"), completed}, "result of activity a of w, \"r\", was acknowledged, and is in no history"},
+		{"run", []*historypb.HistoryEvent{started, signaled("s"), scheduled, done("r"), done("r"), completed}, "\"r\" is in event 4 of run w and in event 5"},
+		{"run", []*historypb.HistoryEvent{started, signaled("s"), scheduled, done("r"), done("another"), completed}, "activity a has 2 results"},
 		{"run", []*historypb.HistoryEvent{started, signaled("s"), scheduled, done("r")}, "its last event is"},
 	} {
 		for i, e := range c.events {
@@ -50,10 +51,11 @@ func TestCheckerSeesForgedHistories(t *testing.T) {
 		l.noteSignal("w", "s", true)
 		l.noteSignal("w", "perhaps", false)
 		l.noteResult("w", "a", "r")
-		got := ""
+		var found []string
 		if err := l.compare("w", c.events); err != nil {
-			got = err.Error()
+			found = append(found, err.Error())
 		}
+		got := strings.Join(append(found, l.effects.Lost()...), "\n")
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
 			t.Errorf("got %q, want %q", got, c.want)
 		}

@@ -16,6 +16,8 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"perdure/sim/check/effect"
 )
 
 // The load: workflows that run one activity for each signal and end when they
@@ -34,38 +36,43 @@ const (
 	attemptTime = 2 * time.Second // of activities
 )
 
-// ledger is what the server acknowledged, by the ids of workflows.
+// ledger is what was asked of the server and what it acknowledged. Its effects are
+// the simulator's: runs, signals and results, each with a name that nothing else has.
 type ledger struct {
 	mu      sync.Mutex
-	started map[string]string            // workflow id -> run id
-	sent    map[string]map[string]bool   // -> text of a signal -> acknowledged; false: nobody knows
-	results map[string]map[string]string // -> activity id -> the result that was acknowledged
-	twice   []string                     // what was acknowledged twice though it must not
+	started []string        // ids of workflows
+	sent    map[string]bool // effects of signals, acknowledged or not
+	effects *effect.Ledger
 }
 
-func newLedger() *ledger {
-	return &ledger{started: map[string]string{}, sent: map[string]map[string]bool{}, results: map[string]map[string]string{}}
-}
+func newLedger() *ledger { return &ledger{sent: map[string]bool{}, effects: effect.NewLedger()} }
+
+// Names of effects. The text of a signal is its own only among those to its workflow.
+func startOf(run string) string       { return "start " + run }
+func signalTo(id, what string) string { return "signal " + id + " " + what }
+func resultOf(result string) string   { return result }
 
 func (l *ledger) noteStart(id, run string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.started[id], l.sent[id], l.results[id] = run, map[string]bool{}, map[string]string{}
+	l.started = append(l.started, id)
+	l.effects.Acknowledge(startOf(run), "start of "+id)
 }
 
 func (l *ledger) noteSignal(id, what string, acknowledged bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sent[id][what] = acknowledged
+	name := signalTo(id, what)
+	l.sent[name] = true
+	if acknowledged {
+		l.effects.Acknowledge(name, "signal")
+	}
 }
 
 func (l *ledger) noteResult(id, activity, result string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if before, ok := l.results[id][activity]; ok {
-		l.twice = append(l.twice, fmt.Sprintf("activity %s of %s: %s, then %s", activity, id, before, result))
-	}
-	l.results[id][activity] = result
+	l.effects.Acknowledge(resultOf(result), "result of activity "+activity+" of "+id)
 }
 
 // load drives a server until its workflows have ended.
