@@ -14,7 +14,7 @@ STORE    ?=
 COVER    := build/cover
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check-go vet staticcheck house unit race fuzz bench microbench sim sim-cover mutants e2e test-stores kill stop-services clean
+.PHONY: help build run test check-go vet staticcheck house services unit race fuzz bench microbench sim sim-cover mutants e2e test-stores kill stop-services clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ build: check-go ## Build bin/perdure, bin/sim and bin/bench (the first time take
 run: build ## Build and run a server on 127.0.0.1:7233 with its data in perdure-data
 	$(BIN)/perdure serve
 
-test: build vet staticcheck unit race fuzz sim e2e ## Check everything, as CI does
+test: build vet staticcheck services unit race fuzz sim e2e ## Check everything, as CI does
 
 vet: check-go ## Look for mistakes with go vet
 	$(GO) vet -pgo=off ./...
@@ -37,6 +37,13 @@ staticcheck: check-go ## Look for mistakes with staticcheck
 
 house: check-go ## Check the rules of the house (purity of core, imports, order of maps)
 	$(GO) test -count=1 ./house
+
+services: ## Start the databases of the tests, installing them on first use; what cannot be had here is skipped, except in CI
+	@for s in postgres mysql mariadb cassandra; do \
+		scripts/services/$$s start >/dev/null || { status=$$?; \
+			if [ $$status != 3 ] || [ -n "$$CI" ]; then echo "$$s does not run, and its tests have to (scripts/services/$$s start)" >&2; exit 1; fi; \
+			echo "$$s: its tests are skipped" >&2; }; \
+	done
 
 unit: check-go ## Run all tests; PKG=./core/run for one package
 	$(GO) test -pgo=off $(PKG)

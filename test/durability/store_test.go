@@ -13,8 +13,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"perdure/adapters/store/service"
 	"perdure/test/server"
-	"perdure/test/service"
 )
 
 // The same promises on real databases, which can be killed too. Which ones is

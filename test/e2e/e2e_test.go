@@ -17,8 +17,8 @@ import (
 
 	"go.temporal.io/sdk/worker"
 
+	"perdure/adapters/store/service"
 	"perdure/test/server"
-	"perdure/test/service"
 )
 
 // testCase is one program. It calls halfway once, where a kill would hurt most.
