@@ -204,6 +204,25 @@ type DeletedPartition struct {
 	Version   Version
 }
 
+// Spared are the rows of the flush that its own deleted partitions do not take along.
+func (f Flush) Spared() []Row {
+	if len(f.Deleted) == 0 {
+		return f.Rows
+	}
+	gone := make(map[Partition]Version, len(f.Deleted))
+	for _, d := range f.Deleted {
+		gone[d.Partition] = max(gone[d.Partition], d.Version)
+	}
+	spared := make([]Row, 0, len(f.Rows))
+	for _, r := range f.Rows {
+		v, ok := gone[Partition{Table: r.Key.Table, Partition: r.Key.Partition}]
+		if !ok || r.Version > v {
+			spared = append(spared, r)
+		}
+	}
+	return spared
+}
+
 // Errors. Anything else an implementation returns is treated as ErrUnavailable.
 var (
 	// ErrFenced: another owner opened the shard. Nothing of this call counts.
@@ -258,4 +277,21 @@ type Store interface {
 	Apart() bool
 	// Close releases everything. Calls under way may fail.
 	Close() error
+}
+
+// ConfirmBy is Confirm for a store whose Owners is as good.
+func ConfirmBy(owners func([]ShardID) ([]Owner, error), fences []Fence) ([]bool, error) {
+	shards := make([]ShardID, len(fences))
+	for i, f := range fences {
+		shards[i] = f.Shard
+	}
+	found, err := owners(shards)
+	if err != nil {
+		return nil, err
+	}
+	still := make([]bool, len(fences))
+	for i, f := range fences {
+		still[i] = found[i].Fence == f && found[i] != Owner{} // nobody holds the registry's shard: its id is 0
+	}
+	return still, nil
 }

@@ -1,5 +1,5 @@
 // Package fold fits partitions and keys into the indexes of databases, which
-// take less than the store contract allows, and holds what their flushes share.
+// take less than the store contract allows.
 //
 // A partition is only ever compared for equality, so a long one is cut and ends
 // with a hash of all of it. A long key is cut in the same way; then it sorts
@@ -11,17 +11,12 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-
-	"perdure/core/store"
 )
 
 // MaxPartition is the longest folded partition, in bytes.
 const MaxPartition = 64
 
 const hashBytes = sha256.Size
-
-// ErrBehind: a flush came after a newer one of the same owner.
-var ErrBehind = errors.New("store: a newer flush of this owner was begun")
 
 // Partition is what is stored as the partition.
 func Partition(p string) []byte { return cut(p, MaxPartition) }
@@ -64,23 +59,4 @@ func Unfold(stored []byte) (key string, value []byte, err error) {
 	}
 	n := binary.BigEndian.Uint32(stored)
 	return string(stored[4 : 4+n]), stored[4+n:], nil
-}
-
-// Spared leaves out the rows that the flush's own deleted partitions take along.
-func Spared(f store.Flush) []store.Row {
-	if len(f.Deleted) == 0 {
-		return f.Rows
-	}
-	gone := make(map[store.Partition]store.Version, len(f.Deleted))
-	for _, d := range f.Deleted {
-		gone[d.Partition] = max(gone[d.Partition], d.Version)
-	}
-	kept := make([]store.Row, 0, len(f.Rows))
-	for _, r := range f.Rows {
-		v, ok := gone[store.Partition{Table: r.Key.Table, Partition: r.Key.Partition}]
-		if !ok || r.Version > v {
-			kept = append(kept, r)
-		}
-	}
-	return kept
 }

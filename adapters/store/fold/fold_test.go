@@ -6,8 +6,6 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
-
-	"perdure/core/store"
 )
 
 const most = 48
@@ -65,18 +63,5 @@ func TestPartitionsAreTold(t *testing.T) {
 		if again := string(Partition(folded)); n >= MaxPartition-hashBytes && again == folded {
 			t.Fatalf("the partition that is named like a folded one is taken for it")
 		}
-	}
-}
-
-func TestRowsOfDeletedPartitionsAreSparedByVersion(t *testing.T) {
-	key := func(p string) store.Key { return store.Key{Table: store.Due, Partition: p, Key: "k"} }
-	f := store.Flush{Rows: []store.Row{{Key: key("p"), Version: 5}, {Key: key("q"), Version: 1}}}
-	f.Deleted = []store.DeletedPartition{{Partition: store.Partition{Table: store.Due, Partition: "p"}, Version: 5}}
-	if got := Spared(f); len(got) != 1 || got[0].Key.Partition != "q" {
-		t.Errorf("%v stayed", got)
-	}
-	f.Deleted[0].Version = 4
-	if got := Spared(f); len(got) != 2 {
-		t.Errorf("%v stayed", got)
 	}
 }

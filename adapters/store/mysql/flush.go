@@ -7,67 +7,38 @@ import (
 	driver "github.com/go-sql-driver/mysql"
 
 	"perdure/adapters/store/fold"
+	"perdure/adapters/store/step"
 	"perdure/core/store"
 )
 
-// Bounds of one step of a flush, and of one statement in it.
+// Bounds of one statement of a step.
 const (
-	rowsPerStep      = 4096
-	bytesPerStep     = 4 << 20
 	rowsPerStatement = 1024
 	keysPerStatement = 256
 )
 
-// Flush writes rows in steps, each a transaction of its own that takes effect
-// once: a step that was done before, by this call or by an earlier one that did
-// not hear of it, is passed over. Partitions are deleted first, for rows of the
-// same flush may belong to them and are to stay.
+// Flush writes rows in steps (package step), each a transaction of its own.
 func (s *Store) Flush(f store.Flush) error {
-	step := 0
-	if len(f.Deleted) > 0 {
-		step++
-		m := stepMessage(f, step)
-		for _, d := range f.Deleted {
+	return step.Flush(f, func(number int, deleted []store.DeletedPartition, rows []store.Row) error {
+		m := stepMessage(f, number)
+		for _, d := range deleted {
 			m.add("DELETE FROM "+quoted(d.Partition.Table)+" WHERE part=?;", fold.Partition(d.Partition.Partition))
 		}
-		if err := s.flushStep(f, step, m); err != nil {
-			return err
-		}
-	}
-	rows := fold.Spared(f)
-	for len(rows) > 0 || step == 0 { // a flush of nothing is still checked
-		n := firstRows(rows)
-		step++
-		m := stepMessage(f, step)
-		addRows(m, rows[:n])
-		if err := s.flushStep(f, step, m); err != nil {
-			return err
-		}
-		rows = rows[n:]
-	}
-	return nil
-}
-
-// firstRows is how many rows one step takes, one at least.
-func firstRows(rows []store.Row) (n int) {
-	for bytes := 0; n < len(rows) && n < rowsPerStep; n++ {
-		if bytes += len(rows[n].Value) + 64; bytes > bytesPerStep && n > 0 {
-			break
-		}
-	}
-	return n
+		addRows(m, rows)
+		return s.flushStep(f, number, m)
+	})
 }
 
 // stepMessage begins a transaction that goes on only if it is the step's turn:
 // else the second statement fails, and nothing after it is done.
-func stepMessage(f store.Flush, step int) *message {
+func stepMessage(f store.Flush, number int) *message {
 	m := &message{}
 	m.add("BEGIN;UPDATE fence SET number=?,step=? WHERE shard=? AND epoch=? AND nonce=? AND owned AND ",
-		f.Number, int64(step), uint64(f.Fence.Shard), uint64(f.Fence.Epoch), uint64(f.Fence.Nonce))
-	if step == 1 {
+		f.Number, int64(number), uint64(f.Fence.Shard), uint64(f.Fence.Epoch), uint64(f.Fence.Nonce))
+	if number == 1 {
 		m.add("number<?;", f.Number)
 	} else {
-		m.add("number=? AND step=?;", f.Number, int64(step-1))
+		m.add("number=? AND step=?;", f.Number, int64(number-1))
 	}
 	m.add(goOnIf, int64(1))
 	return m
@@ -83,38 +54,27 @@ func isNotNow(err error) bool {
 	return errors.As(err, &refused) && refused.Number == 1242
 }
 
-func (s *Store) flushStep(f store.Flush, step int, m *message) error {
+func (s *Store) flushStep(f store.Flush, number int, m *message) error {
 	m.add("COMMIT")
 	_, err := s.rows.change(m)
 	if isNotNow(err) {
-		return s.whyNoTurn(f, step)
+		return s.whyNoTurn(f, number)
 	}
 	return unavailable("flushing rows", err)
 }
 
 // whyNoTurn is nil if the step was done before.
-func (s *Store) whyNoTurn(f store.Flush, step int) error {
+func (s *Store) whyNoTurn(f store.Flush, number int) error {
 	m := &message{}
 	m.add("SELECT f.owned AND f.epoch=? AND f.nonce=?,f.number,f.step,s.retired FROM fence f JOIN shard s ON s.id=f.shard WHERE f.shard=?",
 		uint64(f.Fence.Epoch), uint64(f.Fence.Nonce), uint64(f.Fence.Shard))
 	reason := store.ErrNoShard
 	err := s.rows.read(m, func(_ int, r *sql.Rows) error {
-		var owned, retired bool
-		var number uint64
-		var at int
-		if err := r.Scan(&owned, &number, &at, &retired); err != nil {
+		var at step.Fence
+		if err := r.Scan(&at.Owned, &at.Number, &at.Step, &at.Retired); err != nil {
 			return err
 		}
-		switch {
-		case retired:
-			reason = store.ErrRetired
-		case !owned:
-			reason = store.ErrFenced
-		case number == f.Number && at >= step:
-			reason = nil
-		default:
-			reason = fold.ErrBehind
-		}
+		reason = at.WhyNot(f, number)
 		return nil
 	})
 	if err != nil {
@@ -175,7 +135,7 @@ func addDeletions(m *message, t store.Table, rows []*store.Row) {
 // Write stores blobs.
 func (s *Store) Write(rows []store.Row) error {
 	for len(rows) > 0 {
-		n := firstRows(rows)
+		n := step.First(rows)
 		m := &message{}
 		m.add("BEGIN;")
 		addRows(m, rows[:n])

@@ -13,6 +13,7 @@ import (
 	driver "github.com/go-sql-driver/mysql"
 
 	"perdure/adapters/store/service"
+	"perdure/adapters/store/step"
 	"perdure/adapters/store/target"
 	"perdure/core/store"
 	"perdure/core/store/conformance"
@@ -212,7 +213,7 @@ func TestStepsOfAFlushTakeEffectOnce(t *testing.T) {
 	fence := owned(t, s, 1)
 	part := store.Partition{Table: store.Pending, Partition: "p"}
 	f := store.Flush{Fence: fence, Number: 1, Deleted: []store.DeletedPartition{{Partition: part, Version: 1}}}
-	for i := range 2*rowsPerStep + 1 {
+	for i := range 2*step.MaxRows + 1 {
 		f.Rows = append(f.Rows, store.Row{Key: store.Key{Table: part.Table, Partition: part.Partition, Key: fmt.Sprintf("%06d", i)}, Version: 2, Value: []byte("v")})
 	}
 	for range 2 {

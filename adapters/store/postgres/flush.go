@@ -2,51 +2,22 @@ package postgres
 
 import (
 	"perdure/adapters/store/fold"
+	"perdure/adapters/store/step"
 	"perdure/core/store"
 )
 
-// Bounds of one step of a flush: some tenths of a second on a slow disk.
-const (
-	rowsPerStep  = 4096
-	bytesPerStep = 4 << 20
-)
-
-// Flush writes rows in steps, each a statement of its own that takes effect
-// once: a step that was done before, by this call or by an earlier one that did
-// not hear of it, is passed over. Partitions are deleted first, for rows of the
-// same flush may belong to them and are to stay.
+// Flush writes rows in steps (package step), each a statement of its own.
 func (s *Store) Flush(f store.Flush) error {
-	step := 0
-	next := func(st statement, arrays [][]byte) error {
-		step++
-		return s.flushStep(f, step, st, arrays)
-	}
-	if len(f.Deleted) > 0 {
-		if err := next(flushPartitions, partitionArrays(f.Deleted)); err != nil {
-			return err
+	return step.Flush(f, func(number int, deleted []store.DeletedPartition, rows []store.Row) error {
+		if len(deleted) > 0 {
+			return s.flushStep(f, number, flushPartitions, partitionArrays(deleted))
 		}
-	}
-	rows := fold.Spared(f)
-	for len(rows) > 0 || step == 0 { // a flush of nothing is still checked
-		n := firstRows(rows)
-		if err := next(flushRows, rowArrays(rows[:n])); err != nil {
-			return err
-		}
-		rows = rows[n:]
-	}
-	return nil
+		return s.flushStep(f, number, flushRows, rowArrays(rows))
+	})
 }
 
-// firstRows is how many rows one step takes, one at least.
-func firstRows(rows []store.Row) (n int) {
-	for bytes := 0; n < len(rows) && n < rowsPerStep && bytes < bytesPerStep; n++ {
-		bytes += len(rows[n].Value) + 64
-	}
-	return n
-}
-
-func (s *Store) flushStep(f store.Flush, step int, st statement, arrays [][]byte) error {
-	params := append(fenceParams(f.Fence), int8Param(f.Number), int8Param(step))
+func (s *Store) flushStep(f store.Flush, number int, st statement, arrays [][]byte) error {
+	params := append(fenceParams(f.Fence), int8Param(f.Number), int8Param(number))
 	turn := false
 	err := s.rows.ask(s.timeout, false, []sending{{st, append(params, arrays...)}}, func(int, [][]byte) error {
 		turn = true
@@ -58,24 +29,15 @@ func (s *Store) flushStep(f store.Flush, step int, st statement, arrays [][]byte
 	if turn {
 		return nil
 	}
-	return s.whyNoTurn(f, step)
+	return s.whyNoTurn(f, number)
 }
 
 // whyNoTurn is nil if the step was done before.
-func (s *Store) whyNoTurn(f store.Flush, step int) error {
+func (s *Store) whyNoTurn(f store.Flush, number int) error {
 	reason := store.ErrNoShard
 	err := s.rows.ask(s.timeout, false, []sending{{lookFence, fenceParams(f.Fence)}}, func(_ int, v [][]byte) error {
-		owned, number, at, retired := readInt8(v[0]) == 1, readInt8(v[1]), readInt8(v[2]), readInt8(v[3]) == 1
-		switch {
-		case retired:
-			reason = store.ErrRetired
-		case !owned:
-			reason = store.ErrFenced
-		case number == f.Number && at >= uint64(step):
-			reason = nil
-		default:
-			reason = fold.ErrBehind
-		}
+		at := step.Fence{Owned: readInt8(v[0]) == 1, Number: readInt8(v[1]), Step: int(readInt8(v[2])), Retired: readInt8(v[3]) == 1}
+		reason = at.WhyNot(f, number)
 		return nil
 	})
 	if err != nil {
@@ -140,7 +102,7 @@ func valueOf(r *stored) []byte { return r.value }
 // Write stores blobs.
 func (s *Store) Write(rows []store.Row) error {
 	for len(rows) > 0 {
-		n, t := firstRows(rows), rows[0].Key.Table
+		n, t := step.First(rows), rows[0].Key.Table
 		var puts []stored
 		for len(puts) < n && rows[len(puts)].Key.Table == t {
 			puts = append(puts, asStored(&rows[len(puts)]))

@@ -140,17 +140,5 @@ func (s *Store) Owners(shards []store.ShardID) ([]store.Owner, error) {
 
 // Confirm compares fences with the owners of their shards.
 func (s *Store) Confirm(fences []store.Fence) ([]bool, error) {
-	shards := make([]store.ShardID, len(fences))
-	for i, f := range fences {
-		shards[i] = f.Shard
-	}
-	owners, err := s.Owners(shards)
-	if err != nil {
-		return nil, err
-	}
-	still := make([]bool, len(fences))
-	for i, f := range fences {
-		still[i] = owners[i].Fence == f && owners[i] != store.Owner{}
-	}
-	return still, nil
+	return store.ConfirmBy(s.Owners, fences)
 }

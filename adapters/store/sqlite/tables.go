@@ -116,7 +116,7 @@ func (t *tables) used() (bool, error) {
 // overwritten, never the other way round. So rows carry no version and deletes
 // leave no trace.
 func (s *Store) Flush(f store.Flush) error {
-	rows := spared(f)
+	rows := f.Spared()
 	for _, d := range f.Deleted {
 		for more := true; more; {
 			var err error
@@ -208,25 +208,6 @@ func (t *tables) finish(f store.Flush) {
 		last.done = true
 		t.flushes[f.Fence.Shard] = last
 	}
-}
-
-// spared leaves out the rows that the flush's own deleted partitions take along.
-func spared(f store.Flush) []store.Row {
-	if len(f.Deleted) == 0 {
-		return f.Rows
-	}
-	gone := make(map[store.Partition]store.Version, len(f.Deleted))
-	for _, d := range f.Deleted {
-		gone[d.Partition] = max(gone[d.Partition], d.Version)
-	}
-	kept := make([]store.Row, 0, len(f.Rows))
-	for _, r := range f.Rows {
-		v, ok := gone[store.Partition{Table: r.Key.Table, Partition: r.Key.Partition}]
-		if !ok || r.Version > v {
-			kept = append(kept, r)
-		}
-	}
-	return kept
 }
 
 // write puts the first rows, as many as one transaction takes.
