@@ -72,6 +72,8 @@ func TestWrongSettingsAreRefusedByName(t *testing.T) {
 		{"--retention=1m", "--retention"},
 		{"--min-retention=1s", "--min-retention"},
 		{"--min-retention=100h", "--retention"},
+		{"--shards=-1", "--shards"},
+		{"--shards=1025", "--shards"},
 		{"--drain-timeout=-1s", "--drain-timeout"},
 		{"--drain-timeout=soon", "--drain-timeout"},
 		{"--log-level=loud", "--log-level"},

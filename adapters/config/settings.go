@@ -25,6 +25,7 @@ type Settings struct {
 	Retention     time.Duration `placeholder:"DURATION" default:"72h" env:"PERDURE_RETENTION" help:"How long closed workflows of those namespaces are kept, at least --min-retention. Default: ${default}."`
 	MinRetention  time.Duration `placeholder:"DURATION" default:"24h" env:"PERDURE_MIN_RETENTION" help:"Shortest retention that a namespace may have, at least 1m. Default: ${default}."`
 	MemoryLimit   Bytes         `placeholder:"SIZE" default:"0" env:"PERDURE_MEMORY_LIMIT" help:"Memory the server may use, with a unit (MiB, GiB), at least 64MiB; caches get a part of it. Default: that of GOMEMLIMIT, else 1GiB."`
+	Shards        int           `placeholder:"NUMBER" default:"0" env:"PERDURE_SHARDS" help:"Shards of a new store, 1 to 1024 of them: parts that are owned one by one; about 30 for each node of a cluster. A store that is there keeps its own number. Default: 4."`
 	DrainTimeout  time.Duration `placeholder:"DURATION" default:"5s" env:"PERDURE_DRAIN_TIMEOUT" help:"How long calls under way may take to end when the server is told to stop, 0s to 5m. Default: ${default}."`
 	LogLevel      slog.Level    `placeholder:"LEVEL" default:"info" env:"PERDURE_LOG_LEVEL" help:"Least important log lines to write: debug, info, warn or error. Default: ${default}."`
 	LogFormat     string        `placeholder:"FORMAT" default:"text" enum:"text,json" env:"PERDURE_LOG_FORMAT" help:"Form of log lines: text or json. Default: ${default}."`
@@ -36,6 +37,7 @@ const (
 	defaultMemory = 1 << 30
 	leastKept     = time.Minute
 	longestDrain  = 5 * time.Minute
+	mostShards    = 1024 // one strip each
 )
 
 // Validate refuses a wrong setting by its name.
@@ -57,6 +59,8 @@ func (s *Settings) Validate() error {
 		return fmt.Errorf("--min-retention: %v is too short, at least 1m is needed", s.MinRetention)
 	case s.Retention < s.MinRetention:
 		return fmt.Errorf("--retention: %v is less than --min-retention, %v", s.Retention, s.MinRetention)
+	case s.Shards < 0 || s.Shards > mostShards:
+		return fmt.Errorf("--shards: %d is not between 1 and %d", s.Shards, mostShards)
 	case s.DrainTimeout < 0 || s.DrainTimeout > longestDrain:
 		return fmt.Errorf("--drain-timeout: %v is not between 0s and 5m", s.DrainTimeout)
 	}

@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"perdure/core/node"
 	"perdure/core/port"
 	"perdure/core/store"
 )
@@ -31,6 +32,8 @@ type Config struct {
 	Store store.Store
 	Log   *slog.Logger // default: slog.Default()
 	Node  port.NodeID
+	// Machines are those to add for a state of the registry, before any machine hears of it; nil: none ever.
+	Machines func(*port.Snapshot) []node.Machine
 
 	Requests int // callers' inputs that may wait at one machine; default 4096
 	Steps    int // steps a goroutine does in one go before a worker takes over; default 64
@@ -119,6 +122,28 @@ func (r *Runtime) Add(addr port.Address, m port.Machine) {
 	}
 }
 
+// grow adds the machines that a state of the registry wants and returns their mailboxes, for
+// the caller to start. Only the registry publishes, so one goroutine at a time is here.
+func (r *Runtime) grow(s *port.Snapshot) (added []*mailbox) {
+	if r.config.Machines == nil {
+		return nil
+	}
+	made := r.config.Machines(s)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped.Load() {
+		return nil
+	}
+	next := r.machines.Load()
+	for _, m := range made {
+		box := newMailbox(r, m.Address, m.Machine)
+		next = next.with(box)
+		added = append(added, box)
+	}
+	r.machines.Store(next)
+	return added
+}
+
 // Start hands every machine its first input.
 func (r *Runtime) Start() {
 	r.mu.Lock()
@@ -198,10 +223,12 @@ func (r *Runtime) quiet() bool {
 // crash; callers that still wait are refused. When it returns no machine is being stepped
 // and no store call is under way, so the store may be closed.
 func (r *Runtime) Stop() {
+	r.mu.Lock()
 	r.stopped.Store(true)
+	all := r.machines.Load().all
+	r.mu.Unlock()
 	r.outage.stop()
 	r.drainer.on.Store(true)
-	all := r.machines.Load().all
 	for _, m := range all {
 		m.close()
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"perdure/core/node"
 	"perdure/core/port"
 	"perdure/core/store"
 )
@@ -521,6 +522,31 @@ func TestPublishReachesEverybody(t *testing.T) {
 	<-r.Ready()
 	if r.Snapshot() != s || <-got != s || <-got != s {
 		t.Fatal("snapshot not published")
+	}
+}
+
+// Machines that a snapshot brings along are started, and hear of it first of all.
+func TestSnapshotBringsMachines(t *testing.T) {
+	s := &port.Snapshot{Version: 7}
+	got := make(chan port.Input, 3)
+	listen := step(func(_ port.Clock, in port.Input, _ *port.Effects) { got <- in })
+	speak := step(func(_ port.Clock, in port.Input, out *port.Effects) {
+		if in == (port.Start{}) {
+			out.Add(port.Publish{Snapshot: s})
+			out.Send(shard(9), port.Drain{})
+		}
+	})
+	grow := func(x *port.Snapshot) []node.Machine {
+		if x != s {
+			t.Errorf("grows for %v", x)
+		}
+		return []node.Machine{{Address: shard(9), Machine: listen}}
+	}
+	start(t, Config{Machines: grow}, map[port.Address]port.Machine{{Node: 1, Role: port.RoleRegistry}: speak})
+	for _, want := range []port.Input{port.Start{}, port.Published{Snapshot: s}, port.Drain{}} {
+		if in := <-got; in != want {
+			t.Errorf("%T instead of %T", in, want)
+		}
 	}
 }
 

@@ -124,7 +124,10 @@ func (s *stepper) send(m *mailbox, e port.Send) {
 	if e.To != m.addr {
 		to = s.r.machines.Load().find(e.To)
 	}
-	if to == nil {
+	switch {
+	case to == nil && e.To.Role == port.RoleShard:
+		return // of another layout than this node's; who sends repeats it
+	case to == nil:
 		s.r.log.Error("message to an unknown machine dropped", "from", m.addr, "to", e.To, "input", fmt.Sprintf("%T", e.In))
 		return
 	}
@@ -146,12 +149,22 @@ func (s *stepper) reply(m *mailbox, e port.Reply) {
 
 func (s *stepper) publish(snapshot *port.Snapshot) {
 	r := s.r
+	for _, m := range r.grow(snapshot) {
+		s.post(m, port.Start{})
+		if r.drainer.on.Load() {
+			s.post(m, port.Drain{})
+		}
+	}
 	r.snapshot.Store(snapshot)
 	r.published.Do(func() { close(r.ready) })
 	for _, m := range r.machines.Load().all {
-		if m.post(port.Published{Snapshot: snapshot}) {
-			s.push(m)
-		}
+		s.post(m, port.Published{Snapshot: snapshot})
+	}
+}
+
+func (s *stepper) post(m *mailbox, in port.Input) {
+	if m.post(in) {
+		s.push(m)
 	}
 }
 

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +20,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"perdure/adapters/config"
+	"perdure/adapters/store/sqlite"
+	"perdure/core/store"
 )
 
 // startServer runs a real server on the folder of s. end stops it and waits until it has.
@@ -46,9 +51,11 @@ func startServer(t *testing.T, s *config.Settings) (client workflow.WorkflowServ
 }
 
 // TestWorkflowSurvivesRestarts starts a workflow, stops the server, answers the
-// workflow's task on the next server, and reads its history on a third.
+// workflow's task on the next server, and reads its history on a third. The store
+// keeps the shards that the first one made, whatever the others are told.
 func TestWorkflowSurvivesRestarts(t *testing.T) {
 	s := settings(t)
+	s.Shards = 7
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	queue := &taskqueuepb.TaskQueue{Name: "queue"}
@@ -62,6 +69,7 @@ func TestWorkflowSurvivesRestarts(t *testing.T) {
 	}
 	end()
 
+	s.Shards = 0
 	client, end = startServer(t, s)
 	task, err := client.PollWorkflowTaskQueue(ctx, &workflow.PollWorkflowTaskQueueRequest{Namespace: "default", TaskQueue: queue})
 	if err != nil || task.WorkflowExecution.GetRunId() != started.RunId {
@@ -76,11 +84,35 @@ func TestWorkflowSurvivesRestarts(t *testing.T) {
 	before := readHistory(ctx, t, client)
 	end()
 
+	s.Shards = 2
 	client, end = startServer(t, s)
 	after := readHistory(ctx, t, client)
 	end()
 	if len(before.Events) != 5 || !proto.Equal(before, after) {
 		t.Fatalf("before the restart %v\nafter it %v", before, after)
+	}
+	db, err := sqlite.Open(s.Data, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for id, want := range map[store.ShardID]error{1: nil, 7: nil, 8: store.ErrNoShard} {
+		if _, err := db.Open(store.Open{Shard: id, Owner: "test", Nonce: 1}); !errors.Is(err, want) {
+			t.Errorf("shard %d: %v, want %v", id, err, want)
+		}
+	}
+}
+
+func TestTellsOfAnotherNumberOfShards(t *testing.T) {
+	for _, c := range []struct {
+		stored, setting int
+		want            string
+	}{{4, 0, ""}, {4, 4, ""}, {4, 8, "shards=4 setting=8"}} {
+		var b bytes.Buffer
+		tellShards(slog.New(slog.NewTextHandler(&b, nil)), c.stored, c.setting)
+		if got := b.String(); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%d stored, %d set: %q", c.stored, c.setting, got)
+		}
 	}
 }
 

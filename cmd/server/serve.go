@@ -23,6 +23,7 @@ import (
 	"perdure/adapters/config"
 	"perdure/adapters/grpc"
 	"perdure/adapters/runtime"
+	"perdure/core/node"
 	"perdure/core/port"
 	"perdure/core/store"
 )
@@ -32,12 +33,8 @@ type parts struct {
 	store    store.Store
 	frontend grpc.Frontend
 	node     port.NodeID
-	machines []machine
-}
-
-type machine struct {
-	address port.Address
-	machine port.Machine
+	machines []node.Machine
+	more     func(*port.Snapshot) []node.Machine // once the registry is known
 }
 
 // serve runs a server until ctx ends, then drains it. build opens the store and makes the machines.
@@ -62,9 +59,9 @@ func serve(ctx context.Context, s *config.Settings, build func(*config.Settings)
 	if err != nil {
 		return err
 	}
-	r := runtime.New(runtime.Config{Store: p.store, Log: log, Node: p.node})
+	r := runtime.New(runtime.Config{Store: p.store, Log: log, Node: p.node, Machines: p.more})
 	for _, m := range p.machines {
-		r.Add(m.address, m.machine)
+		r.Add(m.Address, m.Machine)
 	}
 	server := grpc.New(grpc.Config{Runtime: r, Frontend: p.frontend, Log: log})
 	served := make(chan error, 1)
@@ -88,12 +85,20 @@ func ready(ctx context.Context, s *config.Settings, r *runtime.Runtime, server *
 	case <-ctx.Done():
 		return nil
 	}
+	tellShards(s.Logger(), len(r.Snapshot().Layout), s.Shards)
 	for _, name := range s.Namespace {
 		if err := register(ctx, server, name, s.Retention); err != nil {
 			return err
 		}
 	}
 	return greet(out, s, at, server.Unserved())
+}
+
+// tellShards says that a store keeps the number of shards that it has.
+func tellShards(log *slog.Logger, stored, setting int) {
+	if setting != 0 && setting != stored {
+		log.Warn("--shards is for a new store and changes nothing in this one; leave it out", "shards", stored, "setting", setting)
+	}
 }
 
 // Another server may take the registry over at any time: then the call is made again.

@@ -22,6 +22,7 @@ import (
 	"perdure/adapters/config"
 	"perdure/adapters/store/schema"
 	"perdure/core/frontend"
+	"perdure/core/node"
 	"perdure/core/port"
 	"perdure/core/store"
 )
@@ -39,7 +40,7 @@ type toy struct {
 var toyAddress = port.Address{Node: 1, Role: port.RoleRegistry}
 
 func (x *toy) parts(*config.Settings) (*parts, error) {
-	return &parts{store: x, frontend: x, node: 1, machines: []machine{{toyAddress, x}}}, nil
+	return &parts{store: x, frontend: x, node: 1, machines: []node.Machine{{Address: toyAddress, Machine: x}}}, nil
 }
 
 func (x *toy) Close() error { x.closed = true; return nil }

@@ -26,7 +26,7 @@ func wire(s *config.Settings) (*parts, error) {
 		return nil, err
 	}
 	n := node.New(node.Config{
-		Owner: s.GRPCAddr, Exclusive: db.Exclusive(), Apart: db.Apart(), Rand: generator, MemoryBytes: int(limit) / nodeShare, MinRetention: s.MinRetention,
+		Owner: s.GRPCAddr, Exclusive: db.Exclusive(), Apart: db.Apart(), Rand: generator, Shards: s.Shards, MemoryBytes: int(limit) / nodeShare, MinRetention: s.MinRetention,
 		Opened: func(shard store.ShardID, tailRows int) {
 			log.Info("shard opened", "shard", uint32(shard), "tail_rows", tailRows)
 		},
@@ -35,11 +35,10 @@ func wire(s *config.Settings) (*parts, error) {
 				"namespace_id", run.NamespaceID, "workflow_id", run.WorkflowID, "run_id", run.RunID, "what", what)
 		},
 	})
-	p := &parts{store: db, frontend: n.Frontend, node: n.Machines[0].Address.Node}
-	for _, m := range n.Machines {
-		p.machines = append(p.machines, machine{m.Address, m.Machine})
-	}
-	return p, nil
+	return &parts{
+		store: db, frontend: n.Frontend, node: n.First[0].Address.Node, machines: n.First,
+		more: func(s *port.Snapshot) []node.Machine { return n.Machines(s, nil) },
+	}, nil
 }
 
 // generator makes a machine's own source of randomness, which nobody can guess:

@@ -146,6 +146,9 @@ func NewLog(cfg LogConfig) *Log {
 	return l
 }
 
+// Bound changes LogConfig.FlushBytes and MaxBytes.
+func (l *Log) Bound(flush, most int) { l.cfg.FlushBytes, l.cfg.MaxBytes = flush, most }
+
 // Active says that there is memory to work on. It stays true while the fate of a record is being found out.
 func (l *Log) Active() bool { return l.state == active || l.state == reopening }
 

@@ -27,6 +27,7 @@ type bench struct {
 	tb       testing.TB
 	node     *node.Node
 	machines map[port.Address]port.Machine
+	order    []port.Address
 	store    *memory.Store
 	snapshot *port.Snapshot
 	queue    []letter
@@ -52,15 +53,20 @@ func newBenchOf(tb testing.TB, cfg node.Config) *bench {
 		clock: port.Clock{Wall: time.Unix(1_700_000_000, 0)}}
 	cfg.Owner, cfg.Rand = "bench", func(string) func() uint64 { return r.Uint64 }
 	b.node = node.New(cfg)
-	for _, m := range b.node.Machines {
-		b.machines[m.Address] = m.Machine
-		b.queue = append(b.queue, letter{m.Address, port.Start{}})
-	}
+	b.add(b.node.First)
 	b.run()
 	if b.snapshot == nil {
 		tb.Fatal("the registry published nothing")
 	}
 	return b
+}
+
+func (b *bench) add(machines []node.Machine) {
+	for _, m := range machines {
+		b.machines[m.Address] = m.Machine
+		b.order = append(b.order, m.Address)
+		b.queue = append(b.queue, letter{m.Address, port.Start{}})
+	}
 }
 
 func (b *bench) run() {
@@ -85,8 +91,9 @@ func (b *bench) execute(from port.Address, e port.Effect) {
 		b.replies[e.Call.ID] = e
 	case port.Publish:
 		b.snapshot = e.Snapshot
-		for _, m := range b.node.Machines {
-			b.queue = append(b.queue, letter{m.Address, port.Published(e)})
+		b.add(b.node.Machines(e.Snapshot, nil))
+		for _, at := range b.order {
+			b.queue = append(b.queue, letter{at, port.Published(e)})
 		}
 	case port.OpenStore:
 		o, err := b.store.Open(e.Open)

@@ -61,6 +61,7 @@ type post struct {
 	rng      *rand.Rand
 	store    *memory.Store
 	front    *frontend.Frontend
+	node     *node.Node
 	machines map[port.Address]port.Machine
 	order    []port.Address
 	snapshot *port.Snapshot
@@ -93,12 +94,17 @@ func (p *post) boot() {
 	n := node.New(node.Config{Owner: "post", Exclusive: true, Rand: func(string) func() uint64 { return p.rng.Uint64 }})
 	p.front, p.machines, p.order, p.queue, p.polls, p.snapshot = n.Frontend, map[port.Address]port.Machine{}, nil, nil, nil, nil
 	p.alarms, p.replies = map[port.Address]time.Time{}, map[uint64]port.Reply{}
-	for _, m := range n.Machines {
+	p.node = n
+	p.add(n.First)
+	p.run(-1)
+}
+
+func (p *post) add(machines []node.Machine) {
+	for _, m := range machines {
 		p.machines[m.Address] = m.Machine
 		p.order = append(p.order, m.Address)
 		p.queue = append(p.queue, letter{m.Address, port.Start{}})
 	}
-	p.run(-1)
 }
 
 // run steps machines until nothing is left to do, or the given number of times.
@@ -109,7 +115,11 @@ func (p *post) run(steps int) {
 		p.queue = p.queue[1:]
 		p.clock.Wall, p.clock.Mono = p.clock.Wall.Add(time.Microsecond), p.clock.Mono+time.Microsecond
 		out.Reset()
-		p.machines[l.to].Step(p.clock, l.in, &out)
+		m := p.machines[l.to]
+		if m == nil {
+			continue // a shard that this life of the node does not have yet
+		}
+		m.Step(p.clock, l.in, &out)
 		for _, e := range out.List {
 			p.execute(l.to, e)
 		}
@@ -127,6 +137,7 @@ func (p *post) execute(from port.Address, e port.Effect) {
 		p.alarms[from] = e.At
 	case port.Publish:
 		p.snapshot = e.Snapshot
+		p.add(p.node.Machines(e.Snapshot, nil))
 		for _, at := range p.order {
 			p.queue = append(p.queue, letter{at, port.Published(e)})
 		}

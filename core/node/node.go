@@ -1,6 +1,9 @@
 // Package node composes the machines of one server: registry, shards, committer,
 // task queues, and the frontend before them. Production and the simulator run
 // the same composition.
+//
+// Which shards there are is the registry's to say: so a node begins without any,
+// and makes their machines when it hears of the layout (Machines).
 package node
 
 import (
@@ -28,9 +31,9 @@ type Config struct {
 	// Rand makes the seeded generator of a machine, named by a label.
 	Rand func(label string) func() uint64
 
-	Shards       int             // of a new store; default 4
+	Shards       int             // of a new store, 1 to 1024; default 4. A store that is there keeps its own number
 	QueueParts   int             // default 4
-	MemoryBytes  int             // caches and unflushed rows of all shards together; default 192 MiB
+	MemoryBytes  int             // caches and unflushed rows of all shards that the node owns; default 192 MiB
 	MinRetention time.Duration   // shortest retention of a namespace; default 24 h
 	Limits       validate.Limits // default validate.Defaults()
 
@@ -73,12 +76,12 @@ func (c *Config) defaults() {
 	}
 }
 
-// members is the view that a node starts with: nobody, or none if it is alone.
-func (c *Config) members() *port.Members {
-	if c.Clustered {
+// members is the view that a machine starts with: nobody, or none if the node is alone.
+func (c *Config) members(newest *port.Members) *port.Members {
+	if c.Clustered && newest == nil {
 		return &port.Members{}
 	}
-	return nil
+	return newest
 }
 
 // Machine is one machine and where it is reached.
@@ -90,63 +93,83 @@ type Machine struct {
 // Node is the composition.
 type Node struct {
 	Frontend *frontend.Frontend
-	Machines []Machine // in the order in which they are started
+	First    []Machine // in the order in which they are started
+
+	cfg    Config
+	shards map[store.ShardID]bool // whose machines were made; looked up only
 }
 
 // New composes a node.
 func New(cfg Config) *Node {
 	cfg.defaults()
-	n := &Node{Frontend: frontend.New(frontend.Settings{Node: cfg.ID, QueueParts: cfg.QueueParts, Limits: cfg.Limits})}
-	committer := n.addCommitters(&cfg)
+	n := &Node{
+		Frontend: frontend.New(frontend.Settings{Node: cfg.ID, QueueParts: cfg.QueueParts, Limits: cfg.Limits}),
+		cfg:      cfg, shards: map[store.ShardID]bool{},
+	}
+	members := cfg.members(nil)
+	if cfg.Roles.Has(port.KeepsHistory) {
+		n.First = append(n.First, n.committer(store.RegistryShard))
+	}
 	if cfg.Roles.Has(port.Matches) {
 		for i := range cfg.QueueParts {
 			at := port.Address{Node: cfg.ID, Role: port.RoleQueues, Index: uint32(i)}
-			n.add(at, taskqueue.New(taskqueue.Config{Self: at, Members: cfg.members(), Parts: cfg.QueueParts, Budget: cfg.MemoryBytes / 8 / cfg.QueueParts}))
-		}
-	}
-	if cfg.Roles.Has(port.KeepsHistory) {
-		for i := 1; i <= cfg.Shards; i++ {
-			n.add(newShard(&cfg, committer(store.ShardID(i)), store.ShardID(i)))
+			n.First = append(n.First, Machine{at, taskqueue.New(taskqueue.Config{Self: at, Members: members, Parts: cfg.QueueParts, Budget: cfg.MemoryBytes / 8 / cfg.QueueParts})})
 		}
 	}
 	at := port.Address{Node: cfg.ID, Role: port.RoleRegistry}
-	n.add(at, registry.New(registry.Config{
-		Self: at, Members: cfg.members(), Committer: committer(store.RegistryShard), Owner: cfg.Owner, Shards: cfg.Shards, Exclusive: cfg.Exclusive, MinRetention: cfg.MinRetention, Rand: cfg.Rand("registry"),
-	}))
+	n.First = append(n.First, Machine{at, registry.New(registry.Config{
+		Self: at, Members: members, Committer: n.committerOf(store.RegistryShard), Owner: cfg.Owner, Shards: cfg.Shards, Exclusive: cfg.Exclusive, MinRetention: cfg.MinRetention, Rand: cfg.Rand("registry"),
+	})})
 	return n
 }
 
-// addCommitters adds one committer for all shards, or one for each: a committer
-// has one append in flight, so it is a lane. It returns which one is a shard's.
-func (n *Node) addCommitters(cfg *Config) func(store.ShardID) port.Address {
-	at := func(s store.ShardID) port.Address {
-		if !cfg.Apart {
-			s = store.RegistryShard
+// Machines makes those that the node lacks for a state of the registry, in the
+// order in which they are started; m is the newest view of the cluster, nil if the
+// node is alone or knows none yet. Whoever executes a port.Publish adds them before any machine hears
+// of the snapshot. The machine of a shard that has left the layout stays until the
+// node is started again: it sends on who comes late.
+func (n *Node) Machines(s *port.Snapshot, m *port.Members) (made []Machine) {
+	if !n.cfg.Roles.Has(port.KeepsHistory) {
+		return nil
+	}
+	for _, r := range s.Layout {
+		if n.shards[r.Shard] {
+			continue
 		}
-		return port.Address{Node: cfg.ID, Role: port.RoleCommitter, Index: uint32(s)}
+		n.shards[r.Shard] = true
+		if n.cfg.Apart {
+			made = append(made, n.committer(r.Shard))
+		}
+		made = append(made, n.shard(r.Shard, n.cfg.members(m)))
 	}
-	for i := 0; cfg.Roles.Has(port.KeepsHistory) && (i == 0 || cfg.Apart && i <= cfg.Shards); i++ {
-		c := at(store.ShardID(i))
-		n.add(c, journal.NewCommitter(c))
-	}
-	return at
+	return made
 }
 
-func newShard(cfg *Config, committer port.Address, id store.ShardID) (port.Address, port.Machine) {
+// committerOf is the committer of a shard: one serves all shards, or each has its
+// own. A committer has one append in flight, so it is a lane.
+func (n *Node) committerOf(s store.ShardID) port.Address {
+	if !n.cfg.Apart {
+		s = store.RegistryShard
+	}
+	return port.Address{Node: n.cfg.ID, Role: port.RoleCommitter, Index: uint32(s)}
+}
+
+func (n *Node) committer(s store.ShardID) Machine {
+	at := n.committerOf(s)
+	return Machine{at, journal.NewCommitter(at)}
+}
+
+func (n *Node) shard(id store.ShardID, members *port.Members) Machine {
+	cfg := &n.cfg
 	at := port.ShardAddress(cfg.ID, id)
-	each := cfg.MemoryBytes / cfg.Shards
 	var opened func(int)
 	if cfg.Opened != nil {
 		opened = func(tailRows int) { cfg.Opened(id, tailRows) }
 	}
-	return at, shard.New(shard.Config{
-		Self: at, Members: cfg.members(), Committer: committer, Shard: id, Owner: cfg.Owner, QueueParts: cfg.QueueParts, Exclusive: cfg.Exclusive,
+	return Machine{at, shard.New(shard.Config{
+		Self: at, Members: members, Committer: n.committerOf(id), Shard: id, Owner: cfg.Owner, QueueParts: cfg.QueueParts, Exclusive: cfg.Exclusive,
 		Rand: cfg.Rand("shard " + strconv.Itoa(int(id))), Limits: cfg.Limits,
-		CacheBytes: each * 3 / 8, UnflushedMax: each * 3 / 8, DispatchBytes: each / 8, DeadlineBytes: each / 8, FlushBytes: cfg.FlushBytes, FlushAge: cfg.FlushAge, Opened: opened,
+		NodeBytes: cfg.MemoryBytes, FlushBytes: cfg.FlushBytes, FlushAge: cfg.FlushAge, Opened: opened,
 		Quarantined: cfg.Quarantined,
-	})
-}
-
-func (n *Node) add(at port.Address, m port.Machine) {
-	n.Machines = append(n.Machines, Machine{at, m})
+	})}
 }

@@ -193,6 +193,19 @@ func (q *queueIndex) makeRoom(grew *backlog) {
 	q.cut(grew, grew.tasks.Len()-1)
 }
 
+// shrink cuts queues until the rest is within a budget that became smaller.
+func (q *queueIndex) shrink() {
+	for q.bytes > q.budget {
+		var victim *backlog
+		for _, b := range q.queues { //ordered: the greatest of a total order
+			if b.tasks.Len() > 0 && (victim == nil || cutBefore(b, victim)) {
+				victim = b
+			}
+		}
+		q.cut(victim, victim.tasks.Len()/2)
+	}
+}
+
 // cutBefore orders queues by how little it hurts to cut them.
 func cutBefore(a, b *backlog) bool {
 	if a.until.IsZero() != b.until.IsZero() {

@@ -32,6 +32,7 @@ type Config struct {
 	Rand            func() uint64 // seeded, this machine's own
 	Limits          validate.Limits
 
+	NodeBytes     int           // memory for all shards that the node owns, from which those below follow (memory.go); 0: they are as set
 	CacheBytes    int           // runs in memory, default 32 MiB
 	FlushBytes    int           // see journal.LogConfig
 	FlushAge      time.Duration // default 1 s: longer waits coalesce more
@@ -158,6 +159,7 @@ func (s *Shard) handle(in port.Input) {
 	case *port.Members:
 		s.members = in
 		s.seat.View(in)
+		s.shareMemory()
 		return
 	case port.Start:
 		return
@@ -182,6 +184,7 @@ func (s *Shard) handle(in port.Input) {
 // in its layout lets it be opened: before, the shard may not exist.
 func (s *Shard) published(snapshot *port.Snapshot) {
 	s.snapshot, s.lent = snapshot, nil
+	s.shareMemory()
 	if !s.seat.Enabled() {
 		for _, r := range snapshot.Layout {
 			if r.Shard == s.cfg.Shard {
@@ -224,6 +227,7 @@ func (s *Shard) logEvent(ev *journal.Event) {
 	switch ev.Kind {
 	case journal.Opened:
 		s.seat.Opened(s.now)
+		s.shareMemory()
 		if s.cfg.Opened != nil {
 			s.cfg.Opened(s.log.TailRows())
 		}

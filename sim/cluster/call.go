@@ -82,7 +82,7 @@ func (p *Process) admit(call *Call) {
 	}
 	call.Admit = proto.Clone(call.Request)
 	left := call.until - c.U.Now()
-	plan, refusal := p.frontend.Admit(p.snapshot, frontend.Caller{
+	plan, refusal := p.node.Frontend.Admit(p.snapshot, frontend.Caller{
 		Now: p.Wall(), Deadline: p.Wall().Add(left), Call: port.Call{Node: p.id, ID: call.id}, Client: call.who, NewID: c.rand.UUID, Members: p.members,
 	}, call.Admit)
 	switch {
@@ -140,7 +140,7 @@ func (p *Process) sendCall(to port.Address, in port.Input) {
 // unheard sends a call anew of which nothing is heard.
 func (p *Process) unheard(call *Call) {
 	before := call.trip.To
-	if step := p.frontend.Unheard(&call.trip, p.snapshot, p.members, call.until-p.c.U.Now()); !step.Again {
+	if step := p.node.Frontend.Unheard(&call.trip, p.snapshot, p.members, call.until-p.c.U.Now()); !step.Again {
 		return
 	}
 	p.c.Counts.Retries++
@@ -270,7 +270,7 @@ func (p *Process) replied(from port.Address, r port.Reply) {
 	}
 	if r.Refusal != nil && r.Refusal.Moved != nil {
 		before := call.trip.To
-		if step := p.frontend.Refused(&call.trip, r.Refusal, p.snapshot, p.members, call.until-c.U.Now()); step.Again {
+		if step := p.node.Frontend.Refused(&call.trip, r.Refusal, p.snapshot, p.members, call.until-c.U.Now()); step.Again {
 			c.Counts.Retries++
 			p.follow(call, before, step.After)
 			return

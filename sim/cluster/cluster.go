@@ -124,15 +124,10 @@ func (c *Cluster) Boot(id port.NodeID, skew time.Duration) *Process {
 			return c.U.Rand("boot " + strconv.FormatUint(c.boots, 10) + " " + label).Uint64
 		},
 	})
-	p.frontend = n.Frontend
-	for i, m := range n.Machines {
-		b := &box{p: p, addr: m.Address, machine: m.Machine, index: i, last: make([]time.Duration, len(n.Machines))}
-		p.boxes = append(p.boxes, b)
-		p.byAddr[m.Address] = b
-	}
+	p.node = n
 	c.tell("node %d boots, clock off by %v", id, skew)
-	for _, b := range p.boxes {
-		p.post(b, port.Start{}, 0)
+	for _, m := range n.First {
+		p.add(m)
 	}
 	if c.clustered() {
 		p.gossip()

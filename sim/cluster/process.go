@@ -3,7 +3,6 @@ package cluster
 import (
 	"time"
 
-	"perdure/core/frontend"
 	"perdure/core/node"
 	"perdure/core/port"
 	"perdure/sim/universe"
@@ -22,7 +21,7 @@ type Process struct {
 	bootAt   time.Duration
 	skew     time.Duration // of the wall clock
 
-	frontend *frontend.Frontend
+	node     *node.Node
 	snapshot *port.Snapshot
 	boxes    []*box
 	byAddr   map[port.Address]*box
@@ -42,9 +41,20 @@ type box struct {
 	machine port.Machine
 	index   int
 	out     port.Effects
-	last    []time.Duration // when the last message of each sender arrives, by its index
-	stalled time.Duration   // until then nothing is stepped
+	last    map[int]time.Duration // when the last message of each sender arrives, by its index; looked up only
+	stalled time.Duration         // until then nothing is stepped
 	alarm   alarm
+}
+
+// add takes a machine in and starts it.
+func (p *Process) add(m node.Machine) {
+	b := &box{p: p, addr: m.Address, machine: m.Machine, index: len(p.boxes), last: map[int]time.Duration{}}
+	p.boxes = append(p.boxes, b)
+	p.byAddr[m.Address] = b
+	p.post(b, port.Start{}, 0)
+	if p.draining {
+		p.post(b, port.Drain{}, 0)
+	}
 }
 
 // Boot tells the lives of a node apart.
@@ -145,7 +155,10 @@ func (p *Process) send(b *box, e port.Send) {
 		return
 	}
 	to := p.byAddr[e.To]
-	if to == nil {
+	switch {
+	case to == nil && e.To.Role == port.RoleShard:
+		return // of a layout that is not this one; who sends repeats it
+	case to == nil:
 		panic("cluster: message to an unknown machine")
 	}
 	at := max(p.c.U.Now()+p.c.hop(), to.last[b.index])
@@ -155,6 +168,9 @@ func (p *Process) send(b *box, e port.Send) {
 
 func (p *Process) publish(b *box, s *port.Snapshot) {
 	p.snapshot = s
+	for _, m := range p.node.Machines(s, p.members) {
+		p.add(m)
+	}
 	for _, to := range p.boxes {
 		p.send(b, port.Send{To: to.addr, In: port.Published{Snapshot: s}})
 	}
