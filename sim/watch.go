@@ -50,6 +50,11 @@ func (s *simulation) Stepped(p *cluster.Process, at port.Address, m port.Machine
 			s.ledger.Marks.Add("message to a run that was removed")
 		}
 	}
+	if !s.plan.Cluster.Exclusive {
+		if b := check.Displaces(in, out); b != nil {
+			s.fail(b)
+		}
+	}
 	switch at.Role {
 	case port.RoleQueues:
 		s.queues.Stepped(p.Boot(), at, in, out)

@@ -236,7 +236,7 @@ func (l *Log) completed(c *port.Completed, out *port.Effects) Event {
 func (l *Log) End(now port.Clock, out *port.Effects) {
 	l.last = now
 	if l.opens.due(now.Mono) {
-		l.sendOpen(out)
+		l.tryOpen(out)
 	}
 	if l.state == active {
 		l.endFlush(out)

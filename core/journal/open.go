@@ -15,6 +15,7 @@ type openCall struct {
 	tag    uint64
 	nonce  store.Nonce
 	ticket uint64 // replies up to this one were there before the call was issued
+	asking bool   // the call is not an Open yet: is this the owner still?
 }
 
 // Open takes the journal over. It ends in Opened; each failed try is reported as
@@ -41,7 +42,46 @@ func (l *Log) sendOpen(out *port.Effects) {
 	out.Add(port.OpenStore{Tag: c.tag, Open: store.Open{Shard: l.cfg.Shard, Owner: l.cfg.Owner, Nonce: c.nonce, Known: known}})
 }
 
+// tryOpen repeats what failed.
+func (l *Log) tryOpen(out *port.Effects) {
+	if l.state == reopening {
+		l.reopen(out)
+	} else {
+		l.sendOpen(out)
+	}
+}
+
+// reopen (J14) finds out the fate of a record. Only Open tells, and Open displaces: so the store is
+// asked first whether this is the owner still, lest one that was displaced
+// takes the shard back from its successor, only to find that its memory is void.
+func (l *Log) reopen(out *port.Effects) {
+	if l.cfg.Exclusive {
+		l.sendOpen(out)
+		return
+	}
+	c := &l.opens
+	c.tag, c.at, c.asking = l.nextTag(), 0, true
+	out.Add(port.ConfirmStore{Tag: c.tag, Fence: l.under})
+}
+
+// reopenAsked takes the answer.
+func (l *Log) reopenAsked(c *port.Completed, out *port.Effects) Event {
+	l.opens.tag, l.opens.asking = 0, false
+	switch {
+	case c.Err != nil:
+		l.opens.again(l)
+	case !c.Owner:
+		return l.lost(store.ErrFenced, out)
+	default:
+		l.sendOpen(out)
+	}
+	return Event{}
+}
+
 func (l *Log) openCompleted(c *port.Completed, out *port.Effects) Event {
+	if l.opens.asking {
+		return l.reopenAsked(c, out)
+	}
 	if c.Err != nil {
 		return l.openFailed(c.Err, out)
 	}

@@ -141,7 +141,7 @@ func (l *Log) appended(in port.Appended, out *port.Effects) Event {
 		return Event{}
 	}
 	l.state = reopening
-	l.sendOpen(out)
+	l.reopen(out)
 	return Event{}
 }
 

@@ -31,6 +31,19 @@ func TestOneOwnerCommits(t *testing.T) {
 	broke(t, commit(5, 9), OneOwnerCommits, "two owners")
 }
 
+func TestAsksBeforeDisplacing(t *testing.T) {
+	open := func(known store.Seq) []port.Effect {
+		return []port.Effect{port.Alarm{}, port.OpenStore{Open: store.Open{Shard: 7, Known: known}}}
+	}
+	for _, b := range []*Breach{Displaces(port.Alarmed{}, open(0)), Displaces(&port.Completed{Owner: true}, open(3)), Displaces(port.Alarmed{}, nil)} {
+		if b != nil {
+			t.Error(b)
+		}
+	}
+	broke(t, Displaces(port.Appended{}, open(3)), AsksBeforeDisplacing, "shard 7")
+	broke(t, Displaces(&port.Completed{}, open(3)), AsksBeforeDisplacing, "shard 7")
+}
+
 func TestRetriesAsAsked(t *testing.T) {
 	const second = int64(time.Second)
 	retry := &runpb.Retry{Initial: second, Coefficient: 2, Maximum: 10 * second, Attempts: 3}

@@ -41,6 +41,7 @@ const (
 	NonsenseRefused      Promise = "P29 nonsense_refused"
 	MemoryBounded        Promise = "P30 memory_bounded"
 	PublishedIsDurable   Promise = "P31 published_is_durable"
+	AsksBeforeDisplacing Promise = "P32 asks_before_displacing"
 )
 
 // Breach is a broken promise.
