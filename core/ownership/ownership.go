@@ -6,6 +6,10 @@
 // answer. An owner stays as long as its own view says so, or nobody else asks.
 // So views that disagree cost time, and no shard goes back and forth.
 //
+// A node that is alone has nobody to ask. It opens what it wants at once; once it
+// was displaced, by a server that nobody told it of, it comes again when somebody
+// asks for the shard, or after a long wait. So the one that clients talk to has it.
+//
 // Fault model: every message may be lost, late or old; views may be wrong in any
 // way. What keeps two owners apart is the store's fence alone, never this package.
 //
@@ -43,6 +47,8 @@ const (
 	unwanted = 3 * time.Second  // ... one whose view moved the shard away
 	firmly   = time.Minute      // an owner for that long has not been displaced in a dispute
 	doublets = 4                // times that patience doubles with each dispute lost
+	idly     = 2 * time.Second  // before a node that is alone and was displaced opens again unasked; doubles with each dispute lost
+	mostIdly = time.Minute
 )
 
 // Order is what the machine has to do.
@@ -90,6 +96,7 @@ type Seat struct {
 	owner  port.NodeID   // whom the store named last, 0: nobody or unknown
 	tries  int           // without success
 	lost   int           // disputes
+	asked  time.Duration // a node that is alone may open from here on, if somebody comes
 	since  time.Duration // holding
 	claims []port.Address
 }
@@ -142,10 +149,17 @@ func (s *Seat) Parks() bool {
 	switch s.phase {
 	case asking, claiming, opening:
 		return true
-	case away:
-		return s.alone() || s.wants()
+	case away, waiting:
+		return s.alone() || s.phase == away && s.wants()
 	}
 	return false
+}
+
+// Asked says that somebody came for the shard and waits.
+func (s *Seat) Asked() {
+	if s.phase == waiting && s.alone() {
+		s.at = min(s.at, s.asked)
+	}
 }
 
 // Elsewhere is the node that may have the shard; 0 if this node does not know better.
@@ -179,6 +193,20 @@ func (s *Seat) Lost(now port.Clock) {
 		s.lost++
 	}
 	s.phase, s.at, s.owner, s.order = away, 0, 0, Nothing
+	if s.alone() && !s.cfg.Exclusive {
+		s.stepBack(now)
+	}
+}
+
+// stepBack keeps two nodes that are alone from taking turns: each would hold the
+// shard for less than it takes to do something with it.
+func (s *Seat) stepBack(now port.Clock) {
+	s.phase = waiting
+	s.at = now.Mono + s.jittered(min(idly<<min(max(s.lost-1, 0), 10), mostIdly))
+	s.asked = now.Mono
+	if s.lost > 1 { // somebody talks to the other one too
+		s.asked += s.jittered(leastGap << min(s.lost-2, doublets))
+	}
 }
 
 // Left says that the shard was released, or that this could not be done.
@@ -330,7 +358,11 @@ func (s *Seat) open() { s.phase, s.order, s.at = opening, Open, 0 }
 func (s *Seat) wait(now port.Clock) {
 	gap := min(leastGap<<min(s.tries, 10), mostGap)
 	s.tries++
-	s.phase, s.at = waiting, now.Mono+gap+time.Duration(s.cfg.Rand()%uint64(gap/2))
+	s.phase, s.at = waiting, now.Mono+s.jittered(gap)
+}
+
+func (s *Seat) jittered(d time.Duration) time.Duration {
+	return d + time.Duration(s.cfg.Rand()%uint64(d/2))
 }
 
 // End closes a step: it says what is to be done, once.

@@ -224,6 +224,52 @@ func TestDisputesSlowDown(t *testing.T) {
 	}
 }
 
+// Two servers that nobody told of each other: the one that is talked to keeps the
+// shard but for moments, whatever the other one has left to do.
+func TestWhoIsAskedKeepsTheShardFromOneThatIsAlone(t *testing.T) {
+	w := newWorld(t, 1, 2)
+	for n := port.NodeID(1); n <= 2; n++ {
+		w.nodes[n].step((*port.Members)(nil))
+	}
+	had := 0
+	const tenths = 3000
+	for range tenths {
+		w.nodes[2].seat.Asked()
+		w.pass(100 * time.Millisecond)
+		if w.owner() == 2 {
+			had++
+		}
+	}
+	if had < tenths*9/10 {
+		t.Errorf("it had the shard for %d of %d tenths of a second", had, tenths)
+	}
+	if n := w.nodes[1].opens; n > 15 {
+		t.Errorf("the other one took it %d times", n)
+	}
+}
+
+// Two such servers that are both talked to take turns, each long enough to do something.
+func TestTwoThatAreAskedTakeTurns(t *testing.T) {
+	w := newWorld(t, 1, 2)
+	for n := port.NodeID(1); n <= 2; n++ {
+		w.nodes[n].step((*port.Members)(nil))
+	}
+	had := map[port.NodeID]int{}
+	const tenths = 600
+	for range tenths {
+		w.nodes[1].seat.Asked()
+		w.nodes[2].seat.Asked()
+		w.pass(100 * time.Millisecond)
+		had[w.owner()]++
+	}
+	if had[1] < tenths/5 || had[2] < tenths/5 {
+		t.Errorf("the first had the shard for %d of %d tenths of a second, the second for %d", had[1], tenths, had[2])
+	}
+	if n := w.nodes[1].opens + w.nodes[2].opens; n > 60 {
+		t.Errorf("%d opens in a minute", n)
+	}
+}
+
 func TestDrainingNodeLeavesAtOnceAndStaysAway(t *testing.T) {
 	w := newWorld(t, 1, 2)
 	h := w.nodes[1]

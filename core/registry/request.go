@@ -15,6 +15,7 @@ func (r *Registry) request(in *port.Request) {
 		return
 	}
 	if r.phase != serving {
+		r.seat.Asked()
 		r.out.Add(port.Reply{Call: in.Call, Refusal: port.Refuse(port.Unavailable, "the registry is opening: try again")})
 		return
 	}

@@ -58,6 +58,7 @@ func (s *Shard) park(in port.Input) {
 		return
 	}
 	s.early = append(s.early, in)
+	s.seat.Asked()
 }
 
 func (s *Shard) runEarly() {
@@ -89,6 +90,9 @@ func (s *Shard) lose() {
 	s.seat.Lost(s.now)
 	s.turnOut()
 	s.forget()
+	if len(s.early) > 0 {
+		s.seat.Asked()
+	}
 }
 
 // leave ends this node's time with the shard in good order: tasks that were only

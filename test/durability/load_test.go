@@ -32,6 +32,8 @@ const (
 	finish    = "finish"
 	givenUpBy = 4 // one of so many signals is sent once only, whatever comes of it
 
+	patience = 2 * time.Minute // with a load that stands still; spent only by one that hangs
+
 	taskTime    = 2 * time.Second // of workflow tasks: what a kill took along comes again after it
 	attemptTime = 2 * time.Second // of activities
 )
@@ -124,6 +126,8 @@ func (l *load) end() {
 			l.stop()
 			l.workers.Wait()
 			return
+		case <-time.After(patience):
+			l.t.Fatalf("the load stands still: nothing was acknowledged for %v, and workflows are open", patience)
 		}
 	}
 }
@@ -135,6 +139,8 @@ func (l *load) wait(n int) {
 		case <-l.acked:
 		case <-l.idle:
 			l.t.Fatal("the load ended early")
+		case <-time.After(patience):
+			l.t.Fatalf("the load stands still: nothing was acknowledged for %v", patience)
 		}
 	}
 }
