@@ -78,29 +78,18 @@ func fresh(opts Options) Options {
 }
 
 func subject(t testing.TB, opts Options) conformance.Subject {
-	now, err := open(opts)
+	t.Helper()
+	x, err := conformance.Reopened(func() (store.Store, error) { return open(opts) }, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := []*Store{now}
-	join := func() (store.Store, error) {
-		s, err := open(opts)
-		if err == nil {
-			all = append(all, s)
-		}
-		return s, err
-	}
-	again := func() (store.Store, error) {
-		now.Close()
-		s, err := join()
-		now = all[len(all)-1]
-		return s, err
-	}
-	return conformance.Subject{Store: now, Crash: again, Restart: again, Join: join, Discard: func() {
-		for _, s := range all {
-			s.Close()
-		}
-	}}
+	return x
+}
+
+func TestCallsAfterCloseAreUnavailable(t *testing.T) {
+	x := subject(t, fresh(ready(t)))
+	defer x.Discard()
+	conformance.Closed(t, x.Store)
 }
 
 // mustOpen is a store of its own for a test.

@@ -38,26 +38,19 @@ func unreliable(t testing.TB, opts Options, point string) conformance.Subject {
 		t.Fatal(err)
 	}
 	has := func(id store.ShardID, seq store.Seq) ([]byte, bool) { return hasRecord(t, behind, id, seq) }
-	made, retired := map[store.ShardID]bool{}, map[store.ShardID]bool{}
-	on := func(s store.Store, err error) (store.Store, error) {
-		if e := failpoint.Enable(point, "1%return(true)"); e != nil {
-			t.Fatal(e)
+	discard := x.Discard
+	x.Discard = func() { behind.Close(); discard() }
+	on := func() {
+		if err := failpoint.Enable(point, "1%return(true)"); err != nil {
+			t.Fatal(err)
 		}
-		return conformance.Stubborn{Store: s, Has: has, Made: made, Retired: retired, Tries: 60}, err
 	}
 	off := func() {
 		if err := failpoint.Disable(point); err != nil {
 			t.Fatal(err)
 		}
 	}
-	y := conformance.Subject{
-		Crash:   func() (store.Store, error) { off(); return on(x.Crash()) },
-		Restart: func() (store.Store, error) { off(); return on(x.Restart()) },
-		Join:    func() (store.Store, error) { off(); return on(x.Join()) },
-		Discard: func() { off(); behind.Close(); x.Discard() },
-	}
-	y.Store, _ = on(x.Store, nil)
-	return y
+	return conformance.Unreliable(x, on, off, conformance.Stubborn{Has: has, Tries: 60})
 }
 
 // hasRecord reads a record past the ways that fail.

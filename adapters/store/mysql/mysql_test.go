@@ -1,13 +1,10 @@
 package mysql
 
 import (
-	"crypto/rand"
 	"database/sql"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 
 	driver "github.com/go-sql-driver/mysql"
@@ -30,67 +27,15 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// databases are those that this process made and that no test uses now, by
-// kind: emptying one is cheaper than making one.
-var databases = struct {
-	sync.Mutex
-	free map[string][]string
-	made []string
-}{free: map[string][]string{}}
+var databases = service.Databases{Execute: execute, Quote: quoted, Options: "?tls=false"}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	for _, url := range databases.made {
-		if err := drop(url); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = max(code, 1)
-		}
+	if err := databases.Remove(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
 	}
 	os.Exit(code)
-}
-
-// emptyDatabase is one without rows, perhaps without tables, and how to give it back.
-func emptyDatabase(t testing.TB, kind string) (url string, giveBack func()) {
-	t.Helper()
-	d := &databases
-	d.Lock()
-	defer d.Unlock()
-	if free := d.free[kind]; len(free) > 0 {
-		url = free[len(free)-1]
-		d.free[kind] = free[:len(free)-1]
-	} else {
-		base := service.Start(t, kind)
-		name := "t_" + strings.ToLower(rand.Text())
-		execute(t, base, "CREATE DATABASE "+name)
-		url = base[:strings.LastIndex(base, "/")+1] + name + "?tls=false"
-		d.made = append(d.made, url)
-	}
-	return url, func() {
-		clear := "DELETE FROM shard; DELETE FROM fence; DELETE FROM record"
-		for _, table := range store.Tables() {
-			clear += "; DELETE FROM " + quoted(table)
-		}
-		execute(t, url, clear)
-		d.Lock()
-		defer d.Unlock()
-		d.free[kind] = append(d.free[kind], url)
-	}
-}
-
-func drop(url string) error {
-	where, err := target.Parse(url, "")
-	if err != nil {
-		return err
-	}
-	return run(url, "DROP DATABASE "+where.Name)
-}
-
-// execute works behind the store's back.
-func execute(t testing.TB, url, query string) {
-	t.Helper()
-	if err := run(url, query); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // direct connects without a store.
@@ -110,7 +55,8 @@ func direct(url string) (*sql.DB, error) {
 	return sql.OpenDB(connector), nil
 }
 
-func run(url, query string) error {
+// execute works behind the store's back.
+func execute(url, query string) error {
 	db, err := direct(url)
 	if err != nil {
 		return err
@@ -129,43 +75,20 @@ func at(t testing.TB, url string) *target.Target {
 	return where
 }
 
-// subject is an empty database. A crash of the process is the end of its connections.
+// subject is an empty database.
 func subject(t testing.TB, kind string, opts Options) conformance.Subject {
 	x, _ := subjectAt(t, kind, opts)
 	return x
 }
 
 func subjectAt(t testing.TB, kind string, opts Options) (conformance.Subject, string) {
-	url, drop := emptyDatabase(t, kind)
-	var all []*Store
-	open := func() (store.Store, error) {
-		s, err := Open(at(t, url), opts)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, s)
-		return s, nil
-	}
-	first, err := open()
+	t.Helper()
+	url, giveBack := databases.Empty(t, kind)
+	x, err := conformance.Reopened(func() (store.Store, error) { return Open(at(t, url), opts) }, giveBack)
 	if err != nil {
-		drop()
 		t.Fatal(err)
 	}
-	restart := func() (store.Store, error) {
-		if err := all[len(all)-1].Close(); err != nil {
-			return nil, err
-		}
-		return open()
-	}
-	return conformance.Subject{
-		Store: first, Crash: restart, Restart: restart, Join: open,
-		Discard: func() {
-			for _, s := range all {
-				s.Close()
-			}
-			drop()
-		},
-	}, url
+	return x, url
 }
 
 func TestWrongParametersAreRefusedByName(t *testing.T) {
@@ -185,24 +108,7 @@ func TestWrongParametersAreRefusedByName(t *testing.T) {
 func TestCallsAfterCloseAreUnavailable(t *testing.T) {
 	x := subject(t, "mysql", Options{})
 	defer x.Discard()
-	s := x.Store
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	_, opening := s.Open(store.Open{Shard: 1})
-	_, getting := s.Get([]store.Key{{Table: store.Due}})
-	_, scanning := s.Scan([]store.Range{{Table: store.Due}})
-	for name, err := range map[string]error{
-		"Create": s.Create(2, store.Strips{}, 0), "Open": opening, "Get": getting, "Scan": scanning,
-		"Flush": s.Flush(store.Flush{Number: 1}), "Retire": s.Retire(store.Fence{}), "Release": s.Release(store.Fence{}),
-	} {
-		if !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("%s after Close: %v, want ErrUnavailable", name, err)
-		}
-	}
-	if got := s.Append([]store.Append{{Seq: 1, Record: []byte("x")}}); got[0] != store.Unknown {
-		t.Errorf("Append after Close: %v, want unknown", got[0])
-	}
+	conformance.Closed(t, x.Store)
 }
 
 // A flush of several steps is repeated from its beginning, and a copy of its first step comes last.

@@ -44,26 +44,19 @@ func unreliable(t testing.TB, point string) conformance.Subject {
 		}
 		return bytes.Clone(body), err == nil
 	}
-	made, retired := map[store.ShardID]bool{}, map[store.ShardID]bool{}
-	on := func(s store.Store, err error) (store.Store, error) {
-		if e := failpoint.Enable(point, "20%return(true)"); e != nil {
-			t.Fatal(e)
+	discard := x.Discard
+	x.Discard = func() { db.Close(); discard() }
+	on := func() {
+		if err := failpoint.Enable(point, "20%return(true)"); err != nil {
+			t.Fatal(err)
 		}
-		return conformance.Stubborn{Store: s, Has: has, Made: made, Retired: retired}, err
 	}
 	off := func() {
 		if err := failpoint.Disable(point); err != nil {
 			t.Fatal(err)
 		}
 	}
-	y := conformance.Subject{
-		Crash:   func() (store.Store, error) { off(); return on(x.Crash()) },
-		Restart: func() (store.Store, error) { off(); return on(x.Restart()) },
-		Join:    func() (store.Store, error) { off(); return on(x.Join()) },
-		Discard: func() { off(); db.Close(); x.Discard() },
-	}
-	y.Store, _ = on(x.Store, nil)
-	return y
+	return conformance.Unreliable(x, on, off, conformance.Stubborn{Has: has})
 }
 
 func TestConnectionsCutAndHeld(t *testing.T) {

@@ -1,14 +1,11 @@
 package postgres
 
 import (
-	"crypto/rand"
 	"database/sql"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
@@ -24,83 +21,26 @@ func TestConformance(t *testing.T) {
 	conformance.Run(t, func(t testing.TB) conformance.Subject { return subject(t, Options{}) })
 }
 
-// databases are those that this process made and that no test uses now: emptying one is cheaper than making one.
-var databases struct {
-	sync.Mutex
-	free []string
-	made []string
-	base string
-}
+var databases = service.Databases{Execute: execute, Quote: store.Table.String, Drop: " WITH (FORCE)"}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if len(databases.made) > 0 {
-		if err := dropAll(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = max(code, 1)
-		}
+	if err := databases.Remove(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
 	}
 	os.Exit(code)
 }
 
-func dropAll() error {
-	admin, err := sql.Open("pgx", databases.base)
+// execute works behind the store's back.
+func execute(url, query string) error {
+	db, err := sql.Open("pgx", url)
 	if err != nil {
 		return err
 	}
-	defer admin.Close()
-	for _, url := range databases.made {
-		if _, err := admin.Exec("DROP DATABASE " + url[strings.LastIndex(url, "/")+1:] + " WITH (FORCE)"); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// emptyDatabase is one without rows, perhaps without tables, and how to give it back.
-func emptyDatabase(t testing.TB) (url string, giveBack func()) {
-	t.Helper()
-	d := &databases
-	d.Lock()
-	defer d.Unlock()
-	if len(d.free) == 0 {
-		d.base = service.Start(t, "postgres")
-		url = makeDatabase(t, d.base)
-		d.made = append(d.made, url)
-	} else {
-		url = d.free[len(d.free)-1]
-		d.free = d.free[:len(d.free)-1]
-	}
-	return url, func() {
-		clear := "DELETE FROM shard; DELETE FROM fence; DELETE FROM record"
-		for _, table := range store.Tables() {
-			clear += "; DELETE FROM " + table.String()
-		}
-		execute(t, url, clear)
-		d.Lock()
-		defer d.Unlock()
-		d.free = append(d.free, url)
-	}
-}
-
-func makeDatabase(t testing.TB, base string) string {
-	t.Helper()
-	name := "t_" + strings.ToLower(rand.Text())
-	execute(t, base, "CREATE DATABASE "+name)
-	return base[:strings.LastIndex(base, "/")+1] + name
-}
-
-// execute works behind the store's back.
-func execute(t testing.TB, url, query string) {
-	t.Helper()
-	db, err := sql.Open("pgx", url)
-	if err != nil {
-		t.Fatal(err)
-	}
 	defer db.Close()
-	if _, err := db.Exec(query); err != nil {
-		t.Error(err)
-	}
+	_, err = db.Exec(query)
+	return err
 }
 
 func at(t testing.TB, url string) *target.Target {
@@ -112,43 +52,20 @@ func at(t testing.TB, url string) *target.Target {
 	return where
 }
 
-// subject is an empty database. A crash of the process is the end of its connections.
+// subject is an empty database.
 func subject(t testing.TB, opts Options) conformance.Subject {
 	x, _ := subjectAt(t, opts)
 	return x
 }
 
 func subjectAt(t testing.TB, opts Options) (conformance.Subject, string) {
-	url, drop := emptyDatabase(t)
-	var all []*Store
-	open := func() (store.Store, error) {
-		s, err := Open(at(t, url), opts)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, s)
-		return s, nil
-	}
-	first, err := open()
+	t.Helper()
+	url, giveBack := databases.Empty(t, "postgres")
+	x, err := conformance.Reopened(func() (store.Store, error) { return Open(at(t, url), opts) }, giveBack)
 	if err != nil {
-		drop()
 		t.Fatal(err)
 	}
-	restart := func() (store.Store, error) {
-		if err := all[len(all)-1].Close(); err != nil {
-			return nil, err
-		}
-		return open()
-	}
-	return conformance.Subject{
-		Store: first, Crash: restart, Restart: restart, Join: open,
-		Discard: func() {
-			for _, s := range all {
-				s.Close()
-			}
-			drop()
-		},
-	}, url
+	return x, url
 }
 
 func TestWrongParametersAreRefusedByName(t *testing.T) {
@@ -168,24 +85,7 @@ func TestWrongParametersAreRefusedByName(t *testing.T) {
 func TestCallsAfterCloseAreUnavailable(t *testing.T) {
 	x := subject(t, Options{})
 	defer x.Discard()
-	s := x.Store
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	_, opening := s.Open(store.Open{Shard: 1})
-	_, getting := s.Get([]store.Key{{Table: store.Due}})
-	_, scanning := s.Scan([]store.Range{{Table: store.Due}})
-	for name, err := range map[string]error{
-		"Create": s.Create(2, store.Strips{}, 0), "Open": opening, "Get": getting, "Scan": scanning,
-		"Flush": s.Flush(store.Flush{Number: 1}), "Retire": s.Retire(store.Fence{}), "Release": s.Release(store.Fence{}),
-	} {
-		if !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("%s after Close: %v, want ErrUnavailable", name, err)
-		}
-	}
-	if got := s.Append([]store.Append{{Seq: 1, Record: []byte("x")}}); got[0] != store.Unknown {
-		t.Errorf("Append after Close: %v, want unknown", got[0])
-	}
+	conformance.Closed(t, x.Store)
 }
 
 // Long keys that begin alike come back in their order, within their borders and limit.

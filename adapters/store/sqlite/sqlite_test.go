@@ -190,29 +190,7 @@ func TestFolderThatCannotBeMade(t *testing.T) {
 }
 
 func TestCallsAfterCloseAreUnavailable(t *testing.T) {
-	s := open(t, t.TempDir(), Options{})
-	f := owned(t, s, 1)
-	closeStore(t, s)
-	key := store.Key{Table: store.Due, Partition: "p", Key: "k"}
-	_, opening := s.Open(store.Open{Shard: 1})
-	_, getting := s.Get([]store.Key{key})
-	_, scanning := s.Scan([]store.Range{{Table: store.Due}})
-	calls := map[string]error{
-		"Create": s.Create(2, store.Strips{}, 0), "Open": opening, "Get": getting, "Scan": scanning,
-		"Flush": s.Flush(store.Flush{Fence: f, Number: 1}), "Retire": s.Retire(f), "Release": s.Release(f),
-		"Write": s.Write([]store.Row{{Key: key, Value: []byte("v")}}),
-	}
-	for name, err := range calls {
-		if !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("%s after Close: %v, want ErrUnavailable", name, err)
-		}
-	}
-	if got := s.Append([]store.Append{{Fence: f, Seq: 1, Record: []byte("x")}}); got[0] != store.Unknown {
-		t.Errorf("Append after Close: %v, want unknown", got[0])
-	}
-	if err := s.Close(); err != nil {
-		t.Errorf("second Close: %v", err)
-	}
+	conformance.Closed(t, open(t, t.TempDir(), Options{}))
 }
 
 // The keeper's rounds are run by hand here: the slots of what is trimmed are
