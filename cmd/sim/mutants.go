@@ -75,30 +75,13 @@ func (c *mutantsCommand) Run() error {
 
 // try builds a mutant and runs it.
 func (c *mutantsCommand) try(m *mutants.Mutant, dir string) (verdict, error) {
-	source, err := os.ReadFile(m.File)
-	if err != nil {
-		return verdict{}, fmt.Errorf("mutant %s: %w; run this in the root of the repository", m.Name, err)
-	}
-	mutated, err := m.Apply(string(source))
-	if err != nil {
-		return verdict{}, err
-	}
-	file, overlay, bin := filepath.Join(dir, "mutated.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "sim")
 	root, err := os.Getwd()
 	if err != nil {
 		return verdict{}, err
 	}
-	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(root, m.File): file}})
+	bin, err := buildMutant(m, root, dir)
 	if err != nil {
 		return verdict{}, err
-	}
-	if err := errors.Join(os.WriteFile(file, []byte(mutated), 0o600), os.WriteFile(overlay, replace, 0o600)); err != nil {
-		return verdict{}, err
-	}
-	build := exec.Command("go", "build", "-overlay", overlay, "-o", bin, "./cmd/sim")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if said, err := build.CombinedOutput(); err != nil {
-		return verdict{}, fmt.Errorf("mutant %s does not build: %w\n%s", m.Name, err, said)
 	}
 	v, err := c.hunt(bin, filepath.Join(dir, "totals.json"))
 	if err != nil {
@@ -118,6 +101,40 @@ func (c *mutantsCommand) try(m *mutants.Mutant, dir string) (verdict, error) {
 		}
 	}
 	return v, err
+}
+
+// buildMutant builds the simulator with a mutant, in dir; root is that of the repository.
+func buildMutant(m *mutants.Mutant, root, dir string) (bin string, err error) {
+	source, err := os.ReadFile(filepath.Join(root, m.File))
+	if err != nil {
+		return "", fmt.Errorf("mutant %s: %w; run this in the root of the repository", m.Name, err)
+	}
+	mutated, err := m.Apply(string(source))
+	if err != nil {
+		return "", err
+	}
+	file, overlay, bin := filepath.Join(dir, "mutated.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "sim")
+	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(root, m.File): file}})
+	if err != nil {
+		return "", err
+	}
+	if err := errors.Join(os.WriteFile(file, []byte(mutated), 0o600), os.WriteFile(overlay, replace, 0o600)); err != nil {
+		return "", err
+	}
+	if err := build(root, bin, "-overlay", overlay); err != nil {
+		return "", fmt.Errorf("mutant %s: %w", m.Name, err)
+	}
+	return bin, nil
+}
+
+// build builds the simulator.
+func build(root, bin string, flags ...string) error {
+	c := exec.Command("go", slices.Concat([]string{"build", "-o", bin}, flags, []string{"./cmd/sim"})...)
+	c.Dir, c.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("the simulator does not build: %w\n%s", err, said)
+	}
+	return nil
 }
 
 // scenario plays the scenario that was shrunk from this mutant, if there is one.

@@ -19,10 +19,10 @@ type replayCommand struct {
 	RunID    string `name:"run" placeholder:"TEXT" help:"Only what names this run or workflow."`
 	Node     int    `placeholder:"N" help:"Only this node."`
 	Shard    int    `placeholder:"N" help:"Only this shard."`
-	Break    uint64 `placeholder:"STEP" help:"Stop at this step, and tell the last ${lead} steps before it."`
+	Break    uint64 `placeholder:"STEP" help:"Stop after this step, and tell it and the ${lead} steps before it."`
 }
 
-// lead is how many steps before a break are told.
+// lead is how many steps before that of a break are told.
 const lead = 20
 
 // Run is called by the command line.
