@@ -41,11 +41,11 @@ func Draw(seed uint64, calm bool) Plan {
 	r := universe.Stream(seed, 0x706c616e)
 	p := Plan{
 		Cluster: cluster.Config{
-			Exclusive: r.IntN(2) == 0, Shards: 1 + r.IntN(4), QueueParts: 1 + r.IntN(4), MemoryBytes: 192 << 20,
+			Shards: 1 + r.IntN(4), QueueParts: 1 + r.IntN(4), MemoryBytes: 192 << 20,
 			MinRetention: time.Second, Hop: r.Spread(20*time.Microsecond, 20*time.Millisecond), Wire: r.Spread(time.Millisecond, 100*time.Millisecond),
 			FlushBytes: int(r.Spread(1<<10, 8<<20)), FlushAge: r.Spread(time.Millisecond, 10*time.Second), Limits: validate.Defaults(),
 		},
-		Store: weakstore.Config{Fast: 10 * time.Microsecond, Slow: r.Spread(200*time.Microsecond, 50*time.Millisecond), LateBy: 10 * time.Second},
+		Store: weakstore.Config{Kind: universe.Pick(r, weakstore.SQLite, weakstore.SQL, weakstore.Cassandra), Fast: 10 * time.Microsecond, Slow: r.Spread(200*time.Microsecond, 50*time.Millisecond), LateBy: 10 * time.Second},
 		World: workload.Config{
 			Namespace: "sim", Retention: r.Between(minRetention, 40*time.Minute), Queues: 1 + r.IntN(2), Workers: 1 + r.IntN(2), Clients: 1 + r.IntN(4),
 			Starts: 8 + r.IntN(40), Pool: 1 + r.IntN(12), Depth: r.IntN(3), Pace: r.Spread(100*time.Millisecond, 10*time.Second), Query: 0.08 * r.Float64(),
@@ -61,8 +61,15 @@ func Draw(seed uint64, calm bool) Plan {
 	if r.IntN(4) == 0 {
 		p.Cluster.Limits.BufferedEvents = 2 + r.IntN(6)
 	}
-	p.Cluster.Apart = !p.Cluster.Exclusive && universe.Stream(seed, 0x6c616e65).IntN(2) == 0
-	p.Store.Exclusive, p.Store.Apart = p.Cluster.Exclusive, p.Cluster.Apart
+	if r.IntN(2) == 0 {
+		p.Store.Step = 1 + r.IntN(50)
+	}
+	if r.IntN(3) == 0 { // queues that ask shards again and again
+		p.Cluster.QueueWindow = 1 + r.IntN(4)
+	}
+	if r.IntN(6) == 0 {
+		p.World.Query = 0.2 + 0.3*r.Float64()
+	}
 	if !calm {
 		p.drawFaults(r)
 	}
@@ -74,7 +81,7 @@ func Draw(seed uint64, calm bool) Plan {
 func (p *Plan) drawNodes(r *universe.Rand, calm bool) {
 	c := &p.Cluster
 	c.Nodes = 1
-	if c.Exclusive || r.IntN(4) == 0 {
+	if p.Store.Kind == weakstore.SQLite || r.IntN(4) == 0 {
 		return
 	}
 	c.Nodes = 2 + r.IntN(6)
@@ -93,6 +100,10 @@ func (p *Plan) drawNodes(r *universe.Rand, calm bool) {
 	mean := func() time.Duration { return some(r, r.Between(3*time.Second, 30*time.Second)) }
 	f := &p.Faults
 	f.Split, f.OneWay, f.Link, f.Roll = mean(), mean(), mean(), mean()*4
+	if p.World.Reads == 0 && r.IntN(3) == 0 { // somebody must ask those that are not owners any more
+		p.World.Reads, p.World.Pace = 0.7*r.Float64(), p.World.Pace/4
+		p.Store.Tardy = 0.02 + 0.06*r.Float64()
+	}
 }
 
 // some is x with probability a half, else zero.
@@ -106,7 +117,7 @@ func some[T float64 | time.Duration](r *universe.Rand, x T) T {
 func (p *Plan) drawFaults(r *universe.Rand) {
 	rate := func(most float64) float64 { return some(r, most*r.Float64()) }
 	p.Cluster.WireLoss, p.Cluster.CallLoss = rate(0.05), rate(0.05)
-	p.Store.FailBefore, p.Store.FailAfter, p.Store.Late, p.Store.Pieces = rate(0.02), rate(0.02), rate(0.02), rate(1)
+	p.Store.FailBefore, p.Store.FailAfter, p.Store.Late, p.Store.Tardy, p.Store.Twice = rate(0.02), rate(0.02), rate(0.02), rate(0.02), rate(0.2)
 	w := &p.World
 	w.Vanish, w.Late, w.Twice, w.Forge = rate(0.05), rate(0.05), rate(0.1), rate(0.05)
 	w.FailTask, w.BadTask, w.Die, w.Hostile, w.Abandon = rate(0.1), rate(0.1), rate(0.01), rate(0.1), rate(0.1)
@@ -114,7 +125,7 @@ func (p *Plan) drawFaults(r *universe.Rand) {
 	f := &p.Faults
 	f.Crash, f.Drain, f.Stall, f.Pause, f.Jump, f.Slow, f.Down, f.Worker = mean(), mean()*3, mean(), mean(), mean(), mean(), mean(), mean()
 	f.Skew = some(r, r.Spread(time.Millisecond, 10*time.Second))
-	if !p.Cluster.Exclusive {
+	if p.Store.Kind != weakstore.SQLite {
 		if f.Rival = mean(); f.Rival > 0 { // somebody must ask the one that is not the owner any more
 			p.World.Reads, p.World.Pace = 0.7*r.Float64(), p.World.Pace/4
 		}

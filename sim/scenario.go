@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"perdure/sim/check"
+	"perdure/sim/weakstore"
 	"perdure/sim/workload"
 )
 
@@ -34,9 +35,9 @@ type Scenario struct {
 func Quiet() Plan {
 	p := Draw(1, true)
 	c, w := &p.Cluster, &p.World
-	c.Exclusive, c.Shards, c.QueueParts, c.MemoryBytes = false, 1, 1, 192<<20
+	c.Shards, c.QueueParts, c.QueueWindow, c.MemoryBytes = 1, 1, 0, 192<<20
 	c.Hop, c.Wire, c.FlushBytes, c.FlushAge = time.Millisecond, time.Millisecond, 1<<20, 100*time.Millisecond
-	p.Store.Exclusive, p.Store.Slow = false, time.Millisecond
+	p.Store.Kind, p.Store.Step, p.Store.Slow = weakstore.SQL, 0, time.Millisecond
 	w.Queues, w.Workers, w.Clients, w.Starts, w.Pool, w.Depth, w.Query = 1, 1, 1, 1, 1, 0, 0
 	w.Retention, w.Pace = minRetention, time.Second
 	p.Faults = Faults{For: 10 * time.Second, DownTime: time.Second}

@@ -50,7 +50,7 @@ func (s *simulation) Stepped(p *cluster.Process, at port.Address, m port.Machine
 			s.ledger.Marks.Add("message to a run that was removed")
 		}
 	}
-	if !s.plan.Cluster.Exclusive {
+	if !s.store.Exclusive() {
 		if b := check.Displaces(in, out); b != nil {
 			s.fail(b)
 		}

@@ -181,7 +181,7 @@ func (t *totals) add(r *sim.Report, explained []string, took time.Duration) {
 		"node crashes": r.Cluster.Crashes, "node drains": r.Cluster.Drains, "nodes paused": r.Cluster.Pauses, "clock jumps": r.Cluster.Jumps,
 		"replies lost": r.Cluster.LostReplies, "requests lost": r.Cluster.LostRequests, "replies that found nobody": r.Cluster.Undelivered, "rival nodes": r.Rivals,
 		"store calls failed before their effect": r.Store.FailedBefore, "store calls failed after their effect": r.Store.FailedAfter,
-		"store calls with a late effect": r.Store.Late, "appends of unknown outcome": r.Store.Unknown, "flushes in part": r.Store.Pieces,
+		"store calls with a late effect": r.Store.Late, "appends of unknown outcome": r.Store.Unknown, "flushes in part": r.Store.Pieces, "batches written twice": r.Store.Twice, "halves of store calls that took long": r.Store.Tardy,
 		"messages cut off": r.Cluster.CutMessages, "messages lost": r.Cluster.LostMessages, "messages doubled": r.Cluster.Doubled, "messages out of order": r.Cluster.Reordered,
 		"messages refused as old or repeated": r.Cluster.Refused, "links cut": r.Cluster.Cuts, "links slowed": r.Cluster.SlowLinks,
 		"views of the cluster": r.Cluster.Views, "members forgotten": r.Cluster.Forgotten, "calls sent again by frontends": r.Cluster.Retries,

@@ -33,6 +33,7 @@ type Config struct {
 
 	Shards       int             // of a new store, 1 to 1024; default 4. A store that is there keeps its own number
 	QueueParts   int             // default 4
+	QueueWindow  int             // tasks of a queue that are listed from a shard at once; default: see taskqueue.Config
 	MemoryBytes  int             // caches and unflushed rows of all shards that the node owns; default 192 MiB
 	MinRetention time.Duration   // shortest retention of a namespace; default 24 h
 	Limits       validate.Limits // default validate.Defaults()
@@ -113,7 +114,7 @@ func New(cfg Config) *Node {
 	if cfg.Roles.Has(port.Matches) {
 		for i := range cfg.QueueParts {
 			at := port.Address{Node: cfg.ID, Role: port.RoleQueues, Index: uint32(i)}
-			n.First = append(n.First, Machine{at, taskqueue.New(taskqueue.Config{Self: at, Members: members, Parts: cfg.QueueParts, Budget: cfg.MemoryBytes / 8 / cfg.QueueParts})})
+			n.First = append(n.First, Machine{at, taskqueue.New(taskqueue.Config{Self: at, Members: members, Parts: cfg.QueueParts, Window: cfg.QueueWindow, Budget: cfg.MemoryBytes / 8 / cfg.QueueParts})})
 		}
 	}
 	at := port.Address{Node: cfg.ID, Role: port.RoleRegistry}

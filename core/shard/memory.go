@@ -32,6 +32,7 @@ type Memory struct {
 	Open, Closed Held // runs
 	Unflushed    Held // rows; above its budget writes are refused
 	Dispatch     Held // tasks of the index of queues
+	Serving      bool // else what comes is parked, or sent elsewhere
 }
 
 // Held is one of its memories, in bytes and, of runs, in number.
@@ -45,5 +46,6 @@ func (s *Shard) Memory() Memory {
 		Closed:    Held{c.closed.size, c.closed.budget, c.closed.order.Len()},
 		Unflushed: Held{Bytes: s.log.Bytes(), Budget: s.cfg.UnflushedMax},
 		Dispatch:  Held{Bytes: s.queues.bytes, Budget: s.queues.budget},
+		Serving:   s.ready,
 	}
 }

@@ -22,7 +22,7 @@ const (
 // Memory follows the machines of a cluster.
 type Memory struct {
 	fail func(*Breach)
-	full map[machine]bool // shards that were above the budget after their last step
+	full map[machine]bool // shards that served and were above the budget after their last step
 }
 
 // machine is one life of a machine.
@@ -43,7 +43,7 @@ func (m *Memory) Stepped(boot uint64, at port.Address, x port.Machine, in port.I
 			m.fail(breach(MemoryBounded, r.Run.WorkflowID, "shard %d took a %T though what is not flushed is above its budget", at.Index, r.Body))
 		}
 		held := x.Memory()
-		if full := held.Unflushed.Bytes > held.Unflushed.Budget; full != m.full[k] {
+		if full := held.Serving && held.Unflushed.Bytes > held.Unflushed.Budget; full != m.full[k] {
 			m.full[k] = full
 		}
 		m.runs(at, "open", held.Open)

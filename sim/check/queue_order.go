@@ -5,16 +5,25 @@ import (
 	"strings"
 
 	"perdure/core/port"
+	"perdure/core/store"
 )
 
-// P26 queue_order: of the tasks that a shard listed to a queue, the oldest one is
-// given out first.
+// P26 queue_order: of the tasks that a shard listed or offered to a queue, the oldest
+// one is given out first; one that is offered while a poll waits may overtake.
 
 // Queues follows what the queues were told and what they give out. A queue that
 // asks a shard to list anew is not held to the old list any more.
 type Queues struct {
 	fail   func(*Breach)
 	listed map[listKey][]string // keys of tasks, oldest first
+	epochs map[heardKey]store.Epoch
+}
+
+// heardKey names what a machine heard of the owners of a shard: those of the past do not count.
+type heardKey struct {
+	boot  uint64
+	at    port.Address
+	shard uint32
 }
 
 // listKey names the list that a machine has of a queue at a shard.
@@ -27,7 +36,7 @@ type listKey struct {
 
 // NewQueues makes a follower that has heard nothing.
 func NewQueues(fail func(*Breach)) *Queues {
-	return &Queues{fail: fail, listed: map[listKey][]string{}}
+	return &Queues{fail: fail, listed: map[listKey][]string{}, epochs: map[heardKey]store.Epoch{}}
 }
 
 // Stepped is told of each step of a machine of task queues. boot tells apart the lives of its node.
@@ -35,9 +44,13 @@ func (q *Queues) Stepped(boot uint64, at port.Address, in port.Input, out []port
 	var fresh port.Task // may overtake what is only listed
 	switch in := in.(type) {
 	case port.Backlog:
-		q.list(listKey{boot, at, in.Queue, in.Shard}, &in)
+		if q.heard(heardKey{boot, at, in.Shard.Index}, in.Epoch) {
+			q.list(listKey{boot, at, in.Queue, in.Shard}, &in)
+		}
 	case port.Offer:
-		fresh = in.Task
+		if fresh = in.Task; fresh.Kind != port.QueryTask && q.heard(heardKey{boot, at, fresh.Shard.Index}, in.Epoch) {
+			q.offered(listKey{boot, at, fresh.Queue, fresh.Shard}, fresh.Key)
+		}
 	case port.Withdrawn:
 		q.drop(listKey{boot, at, in.Task.Queue, in.Task.Shard}, in.Task.Key)
 	}
@@ -63,9 +76,40 @@ func (q *Queues) Stepped(boot uint64, at port.Address, in port.Input, out []port
 	}
 }
 
+// heard: an owner that is not known to be displaced.
+func (q *Queues) heard(k heardKey, epoch store.Epoch) bool {
+	if epoch < q.epochs[k] {
+		return false
+	}
+	q.epochs[k] = epoch
+	return true
+}
+
+func (q *Queues) offered(k listKey, key string) {
+	if i, found := slices.BinarySearch(q.listed[k], key); !found {
+		q.listed[k] = slices.Insert(q.listed[k], i, key)
+	}
+}
+
+// goneFrom forgets offered tasks that would have to be in a list and are not.
+func (q *Queues) goneFrom(k listKey, b *port.Backlog) {
+	there := map[string]bool{}
+	for i := range b.Tasks {
+		there[b.Tasks[i].Key] = true
+	}
+	last := ""
+	if n := len(b.Tasks); n > 0 {
+		last = b.Tasks[n-1].Key
+	}
+	q.listed[k] = slices.DeleteFunc(q.listed[k], func(key string) bool {
+		return key > b.After && (!b.More || key <= last) && !there[key]
+	})
+}
+
 func (q *Queues) list(k listKey, b *port.Backlog) {
-	if b.After != "" {
-		return // what follows the list is newer
+	if b.After != "" { // what follows the list is newer; the queue takes it in or asks again
+		q.goneFrom(k, b)
+		return
 	}
 	keys := make([]string, 0, len(b.Tasks))
 	for i := range b.Tasks {

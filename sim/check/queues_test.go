@@ -51,6 +51,19 @@ func TestQueueOrder(t *testing.T) {
 			q.Stepped(1, self, list, []port.Effect{port.Send{To: shard, In: port.Pull{From: self, Queue: queue, After: "a"}}})
 			q.Stepped(1, self, port.Alarmed{}, takes("d"))
 		}},
+		{"an offered one is forgotten", true, func(q *Queues) {
+			q.Stepped(1, self, port.Offer{Task: task("a")}, nil)
+			q.Stepped(1, self, port.Backlog{Shard: shard, Queue: queue, After: "b", Tasks: []port.Task{task("c")}}, takes("c"))
+		}},
+		{"an offered one was gone when the rest was listed", false, func(q *Queues) {
+			q.Stepped(1, self, port.Offer{Task: task("c")}, nil)
+			q.Stepped(1, self, port.Backlog{Shard: shard, Queue: queue, After: "b", Tasks: []port.Task{task("d")}}, takes("d"))
+		}},
+		{"one that a displaced owner offered", false, func(q *Queues) {
+			q.Stepped(1, self, port.Backlog{Shard: shard, Queue: queue, Epoch: 2}, nil)
+			q.Stepped(1, self, port.Offer{Task: task("a"), Epoch: 1}, nil)
+			q.Stepped(1, self, port.Backlog{Shard: shard, Queue: queue, Epoch: 2, After: "b", Tasks: []port.Task{task("c")}}, takes("c"))
+		}},
 		{"another life", false, func(q *Queues) {
 			q.Stepped(1, self, list, nil)
 			q.Stepped(2, self, port.Alarmed{}, takes("d"))

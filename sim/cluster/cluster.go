@@ -27,10 +27,9 @@ type Config struct {
 	RolesApart   bool // each node has one role, else all have all
 	Links        Links
 	Gossip       Gossip
-	Exclusive    bool
-	Apart        bool
 	Shards       int
 	QueueParts   int
+	QueueWindow  int // 0: the default
 	MemoryBytes  int
 	MinRetention time.Duration
 	Limits       validate.Limits
@@ -117,8 +116,8 @@ func (c *Cluster) Boot(id port.NodeID, skew time.Duration) *Process {
 	p.links, p.incoming, p.heard = map[port.NodeID]*node.Outgoing{}, map[port.NodeID]*node.Incoming{}, map[port.NodeID]time.Duration{}
 	c.procs[id] = p
 	n := node.New(node.Config{
-		ID: id, Owner: c.member(id).Owner(), Roles: c.roles(id), Clustered: c.clustered(), Exclusive: c.cfg.Exclusive, Apart: c.cfg.Apart,
-		Shards: c.cfg.Shards, QueueParts: c.cfg.QueueParts, MemoryBytes: c.cfg.MemoryBytes, MinRetention: c.cfg.MinRetention, Limits: c.cfg.Limits,
+		ID: id, Owner: c.member(id).Owner(), Roles: c.roles(id), Clustered: c.clustered(), Exclusive: c.Store.Exclusive(), Apart: c.Store.Apart(),
+		Shards: c.cfg.Shards, QueueParts: c.cfg.QueueParts, QueueWindow: c.cfg.QueueWindow, MemoryBytes: c.cfg.MemoryBytes, MinRetention: c.cfg.MinRetention, Limits: c.cfg.Limits,
 		FlushBytes: c.cfg.FlushBytes, FlushAge: c.cfg.FlushAge,
 		Rand: func(label string) func() uint64 {
 			return c.U.Rand("boot " + strconv.FormatUint(c.boots, 10) + " " + label).Uint64

@@ -142,6 +142,7 @@ func (p *Process) execute(b *box, e port.Effect) {
 		p.c.Store.Do(e, weakstore.Caller{
 			Alive:  func() bool { return p.up },
 			Answer: func(done *port.Completed) { p.now(func() { p.arrive(b, done) }) },
+			Go:     p.now,
 		})
 	}
 }

@@ -1,39 +1,73 @@
 package weakstore
 
 import (
+	"time"
+
 	"perdure/core/port"
 	"perdure/core/store"
 )
 
-// append gives each record a fate of its own; the call itself may fail on top of that.
+// append carries out the append of records: in SQL by statements that several share,
+// in Cassandra by a transaction for each. What was sent together shares its fate.
 func (s *Store) append(e port.AppendStore, c Caller) {
-	at := s.u.Now() + s.half()
-	end := at + s.half()
 	outcomes := make([]store.Outcome, len(e.Batch)) // unknown
-	failed := s.fate() != fine
-	for i := range e.Batch {
-		a, i := e.Batch[i], i
+	at, end := s.u.Now(), s.u.Now()
+	for _, places := range s.statements(len(e.Batch)) {
+		at += s.appendHalf()
+		end = max(end, at+s.appendHalf())
 		f := s.fate()
-		if failed && s.rand.Chance(0.5) {
-			f = before
-		}
-		switch f {
-		case fine:
-			s.effect(at, c, func() { outcomes[i] = s.appendOne(a) })
-		case after:
-			s.effect(at, c, func() { s.appendOne(a) })
-		case late:
-			s.effect(end+s.lateness(), c, func() { s.appendOne(a) })
-		}
-		if f != fine || failed {
-			s.Counts.Unknown++
+		for _, i := range places {
+			a := e.Batch[i]
+			switch f {
+			case fine:
+				s.effect(at, c, func() { outcomes[i] = s.appendOne(a) })
+			case after:
+				s.effect(at, c, func() { s.appendOne(a) })
+			case late:
+				s.effect(end+s.lateness(), c, func() { s.appendOne(a) })
+			}
+			if f != fine {
+				s.Counts.Unknown++
+			}
 		}
 	}
 	done := &port.Completed{Tag: e.Tag, Outcomes: outcomes}
-	if failed {
+	if s.fate() != fine { // nothing is heard of any of it
+		s.Counts.Unknown += len(e.Batch)
 		done.Outcomes, done.Err = nil, store.ErrUnavailable
 	}
 	s.u.At(end, func() { c.Answer(done) })
+}
+
+// statements says which records are sent together. An SQL server leaves out shards whose
+// row somebody holds; they are sent once more, alone.
+func (s *Store) statements(n int) [][]int {
+	var together, alone []int
+	var apart [][]int
+	for i := range n {
+		switch {
+		case s.Apart():
+			apart = append(apart, []int{i})
+		case s.cfg.Kind == SQL && !s.healed && s.rand.Chance(0.05):
+			alone = append(alone, i)
+		default:
+			together = append(together, i)
+		}
+	}
+	for _, places := range [][]int{together, alone} {
+		if len(places) > 0 {
+			apart = append(apart, places)
+		}
+	}
+	return apart
+}
+
+// appendHalf is half the time of an append. A lightweight transaction of Cassandra's is four round trips.
+func (s *Store) appendHalf() time.Duration {
+	if s.cfg.Kind == Cassandra {
+		return s.half() + s.half()
+	}
+	return s.half()
 }
 
 // appendOne lets one record take effect.

@@ -20,10 +20,26 @@ func NewBlocking(u *universe.Universe, s *Store) Blocking { return Blocking{u, s
 
 func (b Blocking) do(e port.Effect) *port.Completed {
 	var done *port.Completed
-	b.s.Do(e, Caller{Alive: func() bool { return true }, Answer: func(c *port.Completed) { done = c }})
+	b.s.Do(e, Caller{Alive: func() bool { return true }, Answer: func(c *port.Completed) { done = c }, Go: func(f func()) { f() }})
 	for done == nil && b.u.Next() {
 	}
 	return done
+}
+
+// Beside runs a call and looks again and again while time passes in it.
+func (b Blocking) Beside(call, look func()) {
+	ended := false
+	var again func()
+	again = func() {
+		if !ended {
+			look()
+			b.u.After(b.s.cfg.Slow, again)
+		}
+	}
+	b.u.After(b.s.cfg.Slow, again)
+	call()
+	ended = true
+	look()
 }
 
 // Create makes a shard.
@@ -93,10 +109,10 @@ func (b Blocking) Owners(shards []store.ShardID) ([]store.Owner, error) {
 }
 
 // Exclusive is that of the configuration.
-func (b Blocking) Exclusive() bool { return b.s.cfg.Exclusive }
+func (b Blocking) Exclusive() bool { return b.s.Exclusive() }
 
 // Apart is that of the configuration.
-func (b Blocking) Apart() bool { return b.s.cfg.Apart }
+func (b Blocking) Apart() bool { return b.s.Apart() }
 
 // Close keeps everything.
 func (b Blocking) Close() error { return nil }

@@ -7,72 +7,24 @@ import (
 	"perdure/core/store"
 )
 
-// flush is admitted at one time and written in pieces at others. A flush that
-// fails may have been admitted or not, and each piece written, lost or late.
 func (s *Store) flush(e port.FlushStore, c Caller) {
 	if f := e.Flush; s.watch != nil && f.Number < s.numbers[f.Fence] { // stores without versions of rows go by the number
 		panic(fmt.Sprintf("weakstore: flush %d of shard %d, epoch %d, follows flush %d", f.Number, f.Fence.Shard, f.Fence.Epoch, s.numbers[f.Fence]))
 	}
 	s.numbers[e.Flush.Fence] = e.Flush.Number
-	at := s.u.Now() + s.half()
-	pieces := s.pieces(e.Flush)
-	fates := make([]fate, len(pieces))
-	f := s.fate()
-	for i := range fates {
-		if fates[i] = f; f != fine {
-			fates[i] = []fate{fine, before, late}[s.rand.IntN(3)]
-		}
+	if s.cfg.Kind == Cassandra {
+		s.flushBatches(e, c)
+		return
 	}
-	done := &port.Completed{Tag: e.Tag}
-	end := at
-	admitted := false
-	s.effect(at, c, func() {
-		err := s.Memory.Admit(e.Flush)
-		if err != nil {
-			s.Marks["flush of a displaced owner refused"]++
-		}
-		if done.Err == nil {
-			done.Err = err
-		}
-		admitted = err == nil
-	})
-	for i, p := range pieces {
-		end += s.half()
-		when := end
-		if fates[i] == before {
-			continue
-		}
-		if fates[i] == late {
-			when += s.lateness()
-		}
-		s.effect(when, c, func() {
-			if admitted {
-				s.Memory.Put(p.Rows, p.Deleted)
-			}
-		})
-	}
-	if f != fine {
-		done.Err = store.ErrUnavailable
-	}
-	s.u.At(end+s.half(), func() { c.Answer(done) })
+	s.flushSteps(e, c)
 }
 
-// pieces cuts a flush; mostly it stays whole.
-func (s *Store) pieces(f store.Flush) []store.Flush {
-	if s.healed || !s.rand.Chance(s.cfg.Pieces) || len(f.Rows)+len(f.Deleted) < 2 {
-		return []store.Flush{f}
+// step is how many rows of so many are written at once.
+func (s *Store) step(rows int) int {
+	if s.cfg.Step == 0 {
+		return rows
 	}
-	s.Counts.Pieces++
-	var all []store.Flush
-	if len(f.Deleted) > 0 {
-		all = append(all, store.Flush{Deleted: f.Deleted})
-	}
-	for rows := f.Rows; len(rows) > 0; {
-		n := 1 + s.rand.IntN(len(rows))
-		all = append(all, store.Flush{Rows: rows[:n]})
-		rows = rows[n:]
-	}
-	return all
+	return min(rows, s.cfg.Step)
 }
 
 // read sees keys at one moment and each half of the ranges at another.

@@ -1,12 +1,11 @@
 // Package weakstore is the simulated database: the reference implementation of
 // core/store behind time and faults. It is weaker than every real store.
 //
-// Fault model. Every call takes time before its effect and after it. A call may
-// fail before its effect, after it, or with its effect still to come. The
-// records of one append have fates of their own. A flush is written in pieces,
-// some of which may be missing, late, or repeated; reads do not see one moment.
-// The effects of calls whose caller crashed may still come, unless the store is
-// exclusive: then they die with their process.
+// Fault model. Every call takes time before its effect and after it, sometimes very
+// long. A call may fail before its effect, after it, or with its effect still to
+// come. Reads do not see one moment. The effects of calls whose caller crashed may
+// still come, unless the store is exclusive: then they die with their process.
+// What appends and flushes may do depends on the kind of store: see sql.go, cassandra.go.
 //
 // It loses nothing that it acknowledged.
 package weakstore
@@ -20,18 +19,29 @@ import (
 	"perdure/sim/universe"
 )
 
+// Kind is a profile: what kind of database the store behaves like, where the contract lets them differ.
+type Kind string
+
+// The kinds.
+const (
+	SQLite    Kind = "sqlite"    // SQL of one process alone
+	SQL       Kind = "sql"       // servers: see sql.go
+	Cassandra Kind = "cassandra" // see cassandra.go
+)
+
 // Config says how slow and how bad the store is. Probabilities are of one call.
 type Config struct {
-	Exclusive bool          // one process alone holds it
-	Apart     bool          // each shard has its appends to itself
-	Fast      time.Duration // shortest and
-	Slow      time.Duration // longest half of a call in good times
+	Kind Kind
+	Fast time.Duration // shortest and
+	Slow time.Duration // longest half of a call in good times
+	Step int           // rows that a flush writes at once, at most; 0: any number
 
 	FailBefore float64
 	FailAfter  float64
 	Late       float64       // the caller is told of a failure, the effect comes afterwards
 	LateBy     time.Duration // at most
-	Pieces     float64       // a flush is written in pieces
+	Tardy      float64       // half a call takes up to LateBy
+	Twice      float64       // a batch of a flush is written twice, the second time late
 }
 
 // Watch is told what takes effect.
@@ -44,7 +54,7 @@ type Watch interface {
 
 // Counts counts what happened, for the summary.
 type Counts struct {
-	Calls, FailedBefore, FailedAfter, Late, Pieces, Unknown, Orphaned int
+	Calls, FailedBefore, FailedAfter, Late, Tardy, Pieces, Twice, Unknown, Orphaned int
 }
 
 // Store is the simulated database.
@@ -59,6 +69,7 @@ type Store struct {
 	watch Watch
 
 	numbers map[store.Fence]uint64 // of the last flush that each owner asked for
+	turns   map[store.ShardID]turn // of flushes in steps
 
 	healed bool
 	slow   time.Duration // until then everything takes longer
@@ -67,8 +78,14 @@ type Store struct {
 
 // New makes an empty store.
 func New(u *universe.Universe, cfg Config, watch Watch) *Store {
-	return &Store{Memory: memory.New(), Marks: map[string]int{}, numbers: map[store.Fence]uint64{}, u: u, rand: u.Rand("store"), cfg: cfg, watch: watch}
+	return &Store{Memory: memory.New(), Marks: map[string]int{}, numbers: map[store.Fence]uint64{}, turns: map[store.ShardID]turn{}, u: u, rand: u.Rand("store"), cfg: cfg, watch: watch}
 }
+
+// Exclusive says that one process alone holds the store.
+func (s *Store) Exclusive() bool { return s.cfg.Kind == SQLite }
+
+// Apart says that each shard has its appends to itself.
+func (s *Store) Apart() bool { return s.cfg.Kind == Cassandra }
 
 // Heal ends all faults that are not under way already.
 func (s *Store) Heal() { s.healed, s.slow, s.down = true, 0, 0 }
@@ -79,10 +96,13 @@ func (s *Store) SlowFor(d time.Duration) { s.slow = s.u.Now() + d }
 // DownFor lets everything fail for a while.
 func (s *Store) DownFor(d time.Duration) { s.down = s.u.Now() + d }
 
-// Caller is whose call it is. Alive is asked before an effect, answer gets the completion.
+// Caller is whose call it is. Alive is asked before an effect, answer gets the
+// completion. Go does what the process itself has to do between two round trips: later
+// if it is paused, never if it has ended.
 type Caller struct {
 	Alive  func() bool
 	Answer func(*port.Completed)
+	Go     func(func())
 }
 
 // Do carries out a store effect of a machine.
@@ -141,6 +161,10 @@ func (s *Store) half() time.Duration {
 	if s.u.Now() < s.slow {
 		d = 20*d + s.rand.Between(0, 200*time.Millisecond)
 	}
+	if !s.healed && s.rand.Chance(s.cfg.Tardy) {
+		s.Counts.Tardy++
+		d += s.lateness()
+	}
 	return d
 }
 
@@ -187,7 +211,7 @@ func (s *Store) lateness() time.Duration { return s.rand.Spread(time.Millisecond
 func (s *Store) effect(at time.Duration, c Caller, f func()) {
 	s.u.At(at, func() {
 		if !c.Alive() {
-			if s.cfg.Exclusive {
+			if s.Exclusive() {
 				return
 			}
 			s.Counts.Orphaned++

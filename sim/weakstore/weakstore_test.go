@@ -12,8 +12,10 @@ import (
 
 func TestConformance(t *testing.T) {
 	for _, cfg := range []weakstore.Config{
-		{Fast: time.Microsecond, Slow: time.Millisecond},
-		{Fast: time.Microsecond, Slow: time.Millisecond, Pieces: 1},
+		{Kind: weakstore.SQL, Fast: time.Microsecond, Slow: time.Millisecond},
+		{Kind: weakstore.SQL, Fast: time.Microsecond, Slow: time.Millisecond, Step: 2},
+		{Kind: weakstore.Cassandra, Fast: time.Microsecond, Slow: time.Millisecond},
+		{Kind: weakstore.Cassandra, Fast: time.Microsecond, Slow: time.Millisecond, Step: 2},
 	} {
 		seed := uint64(0)
 		conformance.Run(t, func(testing.TB) conformance.Subject {
@@ -21,7 +23,7 @@ func TestConformance(t *testing.T) {
 			u := universe.New(seed, nil)
 			s := weakstore.NewBlocking(u, weakstore.New(u, cfg, nil))
 			same := func() (store.Store, error) { return s, nil }
-			return conformance.Subject{Store: s, Crash: same, Restart: same, Join: same, Discard: func() {}}
+			return conformance.Subject{Store: s, Crash: same, Restart: same, Join: same, Beside: s.Beside, Discard: func() {}}
 		})
 	}
 }

@@ -28,6 +28,7 @@ type client struct {
 	made int // names given so far
 	ops  int // drawn so far
 	runs []*commonpb.WorkflowExecution
+	last *commonpb.WorkflowExecution // the known run that it signaled last
 	done bool
 }
 
@@ -146,7 +147,7 @@ func (c *client) start() proto.Message {
 
 // extras draws what comes along with a start and must not matter.
 func (c *client) extras(req *workflowservice.StartWorkflowExecutionRequest) {
-	switch c.rand.IntN(8) {
+	switch c.rand.IntN(6) {
 	case 0:
 		req.Memo = &commonpb.Memo{Fields: map[string]*commonpb.Payload{"made": program.Payload(c.name)}}
 	case 1:
@@ -221,8 +222,12 @@ func (c *client) execution() *commonpb.WorkflowExecution {
 }
 
 func (c *client) signal() proto.Message {
+	e := c.execution()
+	if e.RunId != "" {
+		c.last = proto.CloneOf(e)
+	}
 	return &workflowservice.SignalWorkflowExecutionRequest{
-		Namespace: c.world.cfg.Namespace, WorkflowExecution: c.execution(), SignalName: "from-client", Input: program.Payloads(c.unique("signal")),
+		Namespace: c.world.cfg.Namespace, WorkflowExecution: e, SignalName: "from-client", Input: program.Payloads(c.unique("signal")),
 		Identity: c.name, RequestId: c.unique("request"),
 	}
 }
@@ -241,10 +246,14 @@ func (c *client) describe() proto.Message {
 	return &workflowservice.DescribeWorkflowExecutionRequest{Namespace: c.world.cfg.Namespace, Execution: c.execution()}
 }
 
-// query asks a run that is known what it remembers.
+// query asks a run that is known what it remembers, mostly one that has something to remember.
 func (c *client) query() proto.Message {
+	e := c.known()
+	if c.last != nil && c.rand.IntN(3) > 0 {
+		e = proto.CloneOf(c.last)
+	}
 	return &workflowservice.QueryWorkflowRequest{
-		Namespace: c.world.cfg.Namespace, Execution: c.known(), Query: &querypb.WorkflowQuery{QueryType: "memory"},
+		Namespace: c.world.cfg.Namespace, Execution: e, Query: &querypb.WorkflowQuery{QueryType: "memory"},
 	}
 }
 

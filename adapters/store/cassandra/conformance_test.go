@@ -83,6 +83,7 @@ func subject(t testing.TB, opts Options) conformance.Subject {
 	if err != nil {
 		t.Fatal(err)
 	}
+	x.Beside = service.Beside
 	return x
 }
 

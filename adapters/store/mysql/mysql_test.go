@@ -88,6 +88,7 @@ func subjectAt(t testing.TB, kind string, opts Options) (conformance.Subject, st
 	if err != nil {
 		t.Fatal(err)
 	}
+	x.Beside = service.Beside
 	return x, url
 }
 

@@ -65,6 +65,7 @@ func subjectAt(t testing.TB, opts Options) (conformance.Subject, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	x.Beside = service.Beside
 	return x, url
 }
 

@@ -11,6 +11,7 @@ import (
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"perdure/adapters/store/service"
 	"perdure/core/store"
 	"perdure/core/store/conformance"
 )
@@ -33,7 +34,7 @@ func subject(t testing.TB) conformance.Subject {
 		return now, err
 	}
 	return conformance.Subject{
-		Store: now,
+		Store: now, Beside: service.Beside,
 		Crash: func() (store.Store, error) {
 			crashes++
 			left := filepath.Join(root, "left")

@@ -3,8 +3,9 @@
 //
 //	conformance.Run(t, func(t testing.TB) conformance.Subject { ... })
 //
-// The suite steps one call at a time. That calls may run side by side is for
-// the implementation's own tests, under the race detector.
+// The suite steps one call at a time, but for a few that look at what a long flush does
+// meanwhile. That calls may run side by side is else for the implementation's own
+// tests, under the race detector.
 //
 // A store that one process holds alone (Exclusive) may keep less: nobody needs
 // its Confirm, and a second process is turned away instead of fenced. It is
@@ -34,13 +35,16 @@ type Subject struct {
 	// Join opens the same data once more, as another process would. An exclusive
 	// store must refuse.
 	Join func() (store.Store, error)
+	// Beside runs a call and looks meanwhile, and once more when it has ended: side by
+	// side where the store takes that.
+	Beside func(call, look func())
 	// Discard closes what is open and removes the data.
 	Discard func()
 }
 
 // Run runs the whole suite; fresh makes one empty database a call.
 func Run(t *testing.T, fresh func(t testing.TB) Subject) {
-	for _, family := range [][]story{layoutStories, journalStories, fenceStories, rowStories, restartStories} {
+	for _, family := range [][]story{layoutStories, journalStories, fenceStories, rowStories, besideStories, restartStories} {
 		for _, s := range family {
 			t.Run(s.name, func(t *testing.T) {
 				subject := fresh(t)

@@ -53,7 +53,7 @@ func Unreliable(x Subject, on, off func(), answers Stubborn) Subject {
 			return started(open())
 		}
 	}
-	y := Subject{Crash: reliably(x.Crash), Restart: reliably(x.Restart), Join: reliably(x.Join), Discard: func() { off(); x.Discard() }}
+	y := Subject{Crash: reliably(x.Crash), Restart: reliably(x.Restart), Join: reliably(x.Join), Beside: x.Beside, Discard: func() { off(); x.Discard() }}
 	y.Store, _ = started(x.Store, nil)
 	return y
 }

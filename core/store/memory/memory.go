@@ -168,6 +168,17 @@ func (s *Store) Put(rows []store.Row, deleted []store.DeletedPartition) {
 	}
 }
 
+// Overwrite writes rows whatever is there, as a store does that fences each change
+// instead of giving rows versions: partitions first, all of each.
+func (s *Store) Overwrite(rows []store.Row, deleted []store.DeletedPartition) {
+	for _, d := range deleted {
+		s.partition(d.Partition).rows = nil
+	}
+	for _, r := range rows {
+		s.partition(store.Partition{Table: r.Key.Table, Partition: r.Key.Partition}).overwrite(r)
+	}
+}
+
 func (s *Store) partition(name store.Partition) *partition {
 	p := s.partitions[name]
 	if p == nil {

@@ -12,7 +12,7 @@ func TestConformance(t *testing.T) {
 	conformance.Run(t, func(testing.TB) conformance.Subject {
 		s := memory.New()
 		same := func() (store.Store, error) { return s, nil }
-		return conformance.Subject{Store: s, Crash: same, Restart: same, Join: same, Discard: func() {}}
+		return conformance.Subject{Store: s, Crash: same, Restart: same, Join: same, Beside: func(call, look func()) { call(); look() }, Discard: func() {}}
 	})
 }
 

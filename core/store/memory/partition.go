@@ -51,6 +51,24 @@ func (p *partition) put(r store.Row) {
 	}
 }
 
+// overwrite puts a row, or leaves none, whatever its version.
+func (p *partition) overwrite(r store.Row) {
+	i := p.at(r.Key.Key)
+	there := i < len(p.rows) && p.rows[i].key == r.Key.Key
+	written := row{key: r.Key.Key, version: r.Version, value: bytes.Clone(r.Value)}
+	switch {
+	case r.Value == nil && there:
+		p.rows = append(p.rows[:i], p.rows[i+1:]...)
+	case r.Value == nil:
+	case there:
+		p.rows[i] = written
+	default:
+		p.rows = append(p.rows, row{})
+		copy(p.rows[i+1:], p.rows[i:])
+		p.rows[i] = written
+	}
+}
+
 // delete drops rows and deletes up to v; the mark does their work from now on.
 func (p *partition) delete(v store.Version) {
 	if v <= p.deleted {
