@@ -94,8 +94,10 @@ kill: check-go ## Kill the server under load many times, restart it with 100,000
 	cd test && PERDURE_TEST_STORES="$(STORE)" $(GO) test -count=1 -v -timeout 60m $(if $(STORE),-run OnStores) ./durability
 
 stop-services: ## Stop the databases that tests started; they stay up between runs
-	@for s in postgres mysql mariadb cassandra cassandra4 cassandra-three; do \
-		if [ -d build/services ]; then scripts/services/$$s stop; fi; \
+	@for d in "$(CURDIR)/build/services" "$(CURDIR)/build/services/killed"; do \
+		for s in postgres mysql mariadb cassandra cassandra4 cassandra-three; do \
+			if [ -d "$$d/$$s" ]; then SERVICES_DIR="$$d" scripts/services/$$s stop; fi; \
+		done; \
 	done
 
 clean: stop-services ## Remove what was built

@@ -8,7 +8,7 @@
 stop_signal=TERM
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 base=$dir
-install=$(dirname "$base")/cassandra-$version
+install=$installs/cassandra-$version
 
 on() { # NODE COMMAND...: in the folder of a node
 	local dir=$base/$1
@@ -36,7 +36,7 @@ end_node() { # SIGNAL
 }
 end() { for n in $(seq "$nodes"); do (on "$n" end_node "$1"); done; }
 
-fetch() {
+fetch() ( # the lock ends with this shell
 	[ -e "$install/complete" ] && return
 	command -v mvn >/dev/null || cannot "there is no mvn (Apache Maven), which downloads it"
 	mkdir -p "$install"
@@ -53,8 +53,7 @@ fetch() {
 	mvn -q -B -f "$install/pom.xml" dependency:copy-dependencies -DoutputDirectory="$install/lib" -DincludeScope=runtime >"$install/install.log" 2>&1 ||
 		cannot "mvn could not download it, see $install/install.log"
 	touch "$install/complete"
-	exec 8>&-
-}
+)
 
 configure() { # NODE PORT
 	local e heap=$((nodes == 1 ? 768 : 448))

@@ -4,13 +4,15 @@
 #   stop    end it in good order      kill   end it with SIGKILL, all of its processes
 #   pids    its processes             url    where it is
 #   fresh NAME   make an empty database of that name, start all if need be, print its URL
+#   sql STATEMENTS [USER]   carry them out, by default as its administrator; else the password is USER too (not Cassandra)
 #
 # Data, port and pid are below build/services (SERVICES_DIR), which git ignores. Exit code 3: it cannot be had here.
 
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 dir=${SERVICES_DIR:-$root/build/services}/$name
-mkdir -p "$dir"
+installs=$root/build/services # programs that are no packages of the system; any number of SERVICES_DIRs share them
+mkdir -p "$dir" "$installs"
 
 fail() { echo "$name: $1" >&2; exit "${2:-1}"; }
 
@@ -140,6 +142,7 @@ main() { # COMMAND
 		fresh "$2" >&2
 		url "$2"
 		;;
-	*) fail "usage: $0 start|stop|kill|pids|url|fresh NAME" 2 ;;
+	sql) sql "${2:?statements are missing}" "${3:-}" ;;
+	*) fail "usage: $0 start|stop|kill|pids|url|fresh NAME|sql STATEMENTS" 2 ;;
 	esac
 }

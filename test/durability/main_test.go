@@ -7,12 +7,22 @@ package durability
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"perdure/test/server"
 )
 
+// TestMain gives these tests databases of their own: they kill them, which
+// others that are played at the same time must not notice.
 func TestMain(m *testing.M) {
+	folder, err := filepath.Abs(filepath.Join("..", "..", "build", "services", "killed"))
+	if err == nil {
+		err = os.Setenv("SERVICES_DIR", folder)
+	}
+	if err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	server.RemoveBinary()
 	os.Exit(code)
