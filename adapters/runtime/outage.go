@@ -31,6 +31,9 @@ type outage struct {
 	watcher func(works bool)
 }
 
+// errUnanswered is the reason if the store gave none: an append has no error, only an outcome.
+var errUnanswered = errors.New("appends are not answered")
+
 var unavailableStore = port.Refuse(port.Unavailable, "the database takes no changes at the moment; retry with back-off")
 
 // failed hears of a change that failed, or may have.
@@ -45,6 +48,18 @@ func (o *outage) failed(reason error) {
 	}
 	o.begun = time.Now()
 	o.timer = time.AfterFunc(o.notice, o.tell)
+}
+
+// explain hears why something else than a change failed: if changes fail too, that is why.
+func (o *outage) explain(err error) {
+	if err == nil || !o.troubled.Load() {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.reason == nil {
+		o.reason = err
+	}
 }
 
 // worked hears of a change that was made.
@@ -75,6 +90,9 @@ func (o *outage) tell() {
 		return
 	}
 	o.told = true
+	if o.reason == nil {
+		o.reason = errUnanswered
+	}
 	o.log.Error("the database takes no changes; work waits and goes on by itself", "reason", o.reason)
 	o.watch(false)
 	o.timer = time.AfterFunc(o.refuse-o.notice, o.close)
@@ -124,6 +142,7 @@ func (o *outage) changed(e port.Effect, err error) {
 	switch e.(type) {
 	case port.WriteStore, port.FlushStore, port.OpenStore, port.CreateShard, port.ReleaseStore:
 	default:
+		o.explain(err)
 		return
 	}
 	for _, answer := range [...]error{nil, store.ErrFenced, store.ErrRetired, store.ErrNoShard, store.ErrExists, store.ErrNotEmpty} {

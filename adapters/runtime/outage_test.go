@@ -26,6 +26,10 @@ func (d *dead) Open(store.Open) (store.Opened, error) {
 	return store.Opened{}, errors.New("no space left")
 }
 
+func (d *dead) Confirm(fences []store.Fence) ([]bool, error) {
+	return make([]bool, len(fences)), errors.New("no space left")
+}
+
 func (d *dead) Append(b []store.Append) []store.Outcome { return make([]store.Outcome, len(b)) }
 
 // lines collects what is logged.
@@ -84,5 +88,35 @@ func TestOutageIsToldOnceRefusesCallersAndEnds(t *testing.T) {
 	text := logged.text.String()
 	if strings.Count(text, "no space left") != 1 || strings.Count(text, "again") != 1 || strings.Count(text, "\n") != 2 {
 		t.Fatalf("the log is\n%s", text)
+	}
+}
+
+// An append says nothing of why it failed. The question that follows it does, if it fails too.
+func TestReasonOfAnOutageIsTold(t *testing.T) {
+	for _, c := range []struct {
+		asks bool
+		want string
+	}{{true, "no space left"}, {false, "not answered"}} {
+		logged := &lines{}
+		m := step(func(_ port.Clock, in port.Input, out *port.Effects) {
+			if _, started := in.(port.Start); started {
+				out.Add(port.AppendStore{Tag: 1, Batch: make([]store.Append, 1)})
+			} else if done, is := in.(*port.Completed); is && done.Tag == 1 && c.asks {
+				out.Add(port.ConfirmStore{Tag: 2})
+			}
+		})
+		r := New(Config{Store: &dead{}, Node: 1, Log: slog.New(slog.NewTextHandler(logged, nil)), OutageNotice: time.Second, OutageRefuse: time.Hour})
+		r.Add(shard(1), m)
+		told := make(chan bool, 4)
+		r.WatchStore(func(works bool) { told <- works })
+		r.Start()
+		for <-told {
+		}
+		r.Stop()
+		logged.mu.Lock()
+		if text := logged.text.String(); !strings.Contains(text, c.want) {
+			t.Errorf("asks %v: the log is %s", c.asks, text)
+		}
+		logged.mu.Unlock()
 	}
 }
