@@ -53,7 +53,7 @@ type Options struct {
 	Timeout time.Duration
 	// Connections to each node. Default 2; 1 to 16.
 	Connections int
-	// Logger hears when the cluster cannot be used, and when it can again. Default: nobody does.
+	// Logger hears what the driver says, at debug level. Default: nobody does.
 	Logger *slog.Logger
 
 	dialer gocql.Dialer // of tests that cut connections
@@ -88,7 +88,6 @@ type Store struct {
 	space   uint32
 	ctx     context.Context // ends with Close
 	end     context.CancelFunc
-	health  health
 
 	mu     sync.Mutex
 	owners map[store.ShardID]*owner
@@ -116,7 +115,6 @@ func open(opts Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{session: session, cql: newStatements(), quorum: opts.quorum(), serial: opts.serial(), space: opts.space, owners: map[store.ShardID]*owner{}}
-	s.health.log = opts.Logger
 	s.ctx, s.end = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -251,7 +249,6 @@ func (s *Store) unavailable(doing string, err error) error {
 		}
 		return fmt.Errorf("%w: cassandra: the store is closed", store.ErrUnavailable)
 	}
-	s.health.note(err)
 	if err == nil {
 		return nil
 	}
