@@ -1,17 +1,11 @@
 package durability
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"perdure/adapters/store/service"
 	"perdure/test/server"
@@ -23,15 +17,20 @@ import (
 func onStores(t *testing.T, play func(t *testing.T, kind, url string)) {
 	for _, kind := range service.Stores("postgres") {
 		t.Run(kind, func(t *testing.T) {
-			name := strings.ToLower(strings.Split(t.Name(), "/")[0])
-			play(t, kind, service.Fresh(t, kind, name[max(0, len(name)-30):]))
+			play(t, kind, service.Fresh(t, kind, databaseName(t)))
 		})
 	}
 }
 
-func do(t *testing.T, kind, command string) {
+// databaseName is the test's own.
+func databaseName(t *testing.T) string {
+	name := strings.ToLower(strings.Split(t.Name(), "/")[0])
+	return name[max(0, len(name)-30):]
+}
+
+func do(t *testing.T, kind string, command ...string) {
 	t.Helper()
-	if _, err := service.Do(kind, command); err != nil {
+	if _, err := service.Do(kind, command...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -88,36 +87,6 @@ func TestNodesKilledOnStores(t *testing.T) {
 	})
 }
 
-// TestOutageOnStores stops the database until health checks say so, and starts it again.
-func TestOutageOnStores(t *testing.T) {
-	onStores(t, func(t *testing.T, kind, url string) {
-		s := server.Start(t, "--store", url)
-		defer func() {
-			if t.Failed() {
-				t.Log(s.Log())
-			}
-		}()
-		health := watchHealth(t, s.Addr)
-		health.await(t, healthpb.HealthCheckResponse_SERVING)
-		l := startLoad(t, s.Addr)
-		rounds := amount(1, 3)
-		for range rounds {
-			l.wait(100)
-			halt := l.run() // a server that nobody asks for a change does not notice
-			do(t, kind, "stop")
-			health.await(t, healthpb.HealthCheckResponse_NOT_SERVING)
-			do(t, kind, "start")
-			health.await(t, healthpb.HealthCheckResponse_SERVING)
-			halt()
-		}
-		l.end()
-		l.check()
-		if n := strings.Count(s.Log(), "takes no changes;"); n != rounds {
-			t.Errorf("%d outages are in the log %d times", rounds, n)
-		}
-	})
-}
-
 // TestTwoOwnersOnStores stops a server in whatever it does, lets a second one
 // take all shards over, and lets the first go on, which believes to own them
 // still. Then the second is stopped in its turn.
@@ -137,38 +106,4 @@ func TestTwoOwnersOnStores(t *testing.T) {
 		l.end()
 		l.check()
 	})
-}
-
-// watch follows the health of a server.
-type watch struct {
-	stream grpc.ServerStreamingClient[healthpb.HealthCheckResponse]
-}
-
-func watchHealth(t *testing.T, address string) watch {
-	t.Helper()
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	t.Cleanup(cancel)
-	stream, err := healthpb.NewHealthClient(conn).Watch(ctx, &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return watch{stream}
-}
-
-func (w watch) await(t *testing.T, want healthpb.HealthCheckResponse_ServingStatus) {
-	t.Helper()
-	for {
-		r, err := w.stream.Recv()
-		if err != nil {
-			t.Fatal(fmt.Errorf("waiting for %v: %w", want, err))
-		}
-		if r.Status == want {
-			return
-		}
-	}
 }

@@ -34,7 +34,13 @@ type Server struct {
 // Start runs a server on a folder of its own and a free port, until the test ends.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	s := New(filepath.Join(t.TempDir(), "data"), args...)
+	return StartIn(t, filepath.Join(t.TempDir(), "data"), args...)
+}
+
+// StartIn is Start on a folder of the caller's.
+func StartIn(t testing.TB, data string, args ...string) *Server {
+	t.Helper()
+	s := New(data, args...)
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -131,7 +131,6 @@ func settingsOf(at *target.Target) (settings, error) {
 		"client_encoding":                     "UTF8",
 		"synchronous_commit":                  commit,
 		"default_transaction_isolation":       "read committed",
-		"default_transaction_read_only":       "off",
 		"statement_timeout":                   milliseconds(set.timeout),
 		"lock_timeout":                        milliseconds(set.timeout / lockShare),
 		"idle_in_transaction_session_timeout": milliseconds(idleInTxnLimit),

@@ -14,8 +14,9 @@ type Proxy struct {
 	listener net.Listener
 	to       string
 
-	mu    sync.Mutex
-	fault *Fault
+	mu      sync.Mutex
+	fault   *Fault
+	stalled chan struct{} // nil, or closed when the stall ends
 }
 
 // Fault befalls the first connection that sends something after it was set, and no other.
@@ -53,6 +54,31 @@ func (p *Proxy) Set(f *Fault) (struck <-chan struct{}) {
 	defer p.mu.Unlock()
 	p.fault = f
 	return f.struck
+}
+
+// Stall holds all connections, those to come too: they stay open, and nothing
+// passes. release lets everything that was held go on, in order; it may be repeated.
+func (p *Proxy) Stall() (release func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	over := make(chan struct{})
+	p.stalled = over
+	return sync.OnceFunc(func() {
+		p.mu.Lock()
+		p.stalled = nil
+		p.mu.Unlock()
+		close(over)
+	})
+}
+
+// pass waits for the end of a stall.
+func (p *Proxy) pass() {
+	p.mu.Lock()
+	stalled := p.stalled
+	p.mu.Unlock()
+	if stalled != nil {
+		<-stalled
+	}
 }
 
 func (p *Proxy) accept() {
@@ -123,6 +149,7 @@ func (l *link) up() {
 				}
 			}
 		}
+		l.proxy.pass()
 		if _, err := l.server.Write(some); err != nil {
 			return
 		}
@@ -143,6 +170,7 @@ func (l *link) down() {
 		if f != nil && f.Answer && !f.over.Load() && !f.strike() {
 			return
 		}
+		l.proxy.pass()
 		if _, err := l.client.Write(b[:n]); err != nil {
 			return
 		}
