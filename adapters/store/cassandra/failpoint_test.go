@@ -1,26 +1,20 @@
+//go:build failpoints
+
 package cassandra
 
 import (
-	"context"
-	"net"
-	"os"
-	"strings"
 	"testing"
 
 	"github.com/pingcap/failpoint"
 
-	"perdure/adapters/store/proxy"
 	"perdure/core/store"
 	"perdure/core/store/conformance"
 )
 
-// What goes wrong in every hundredth round trip, of which a call makes up to some hundred; the build must have failpoints (scripts/failpoints).
+// What goes wrong in every hundredth round trip, of which a call makes up to some hundred; scripts/failpoints builds and runs this.
 var failpoints = []string{"cutBeforeSend", "cutAfterSend", "duplicate", "late"}
 
 func TestConformanceWithFailpoints(t *testing.T) {
-	if os.Getenv("PERDURE_TEST_FAILPOINTS") == "" {
-		t.Skip("failpoints are not in this build; run scripts/failpoints ./adapters/store/cassandra")
-	}
 	opts := ready(t)
 	for _, name := range failpoints {
 		t.Run(name, func(t *testing.T) {
@@ -78,23 +72,4 @@ func hasRecord(t testing.TB, s *Store, id store.ShardID, seq store.Seq) ([]byte,
 		t.Fatal(err)
 	}
 	return found, ok
-}
-
-// onlyTo connects to one address whatever is asked for: the driver finds nodes by itself.
-type onlyTo string
-
-func (to onlyTo) DialContext(ctx context.Context, network, _ string) (net.Conn, error) {
-	return new(net.Dialer).DialContext(ctx, network, string(to))
-}
-
-func TestConnectionsCutAndHeld(t *testing.T) {
-	opts := fresh(ready(t))
-	if len(opts.Hosts) > 1 {
-		t.Skip("with several nodes there is always another way")
-	}
-	p := proxy.Start(t, opts.Hosts[0])
-	through := opts
-	through.Hosts, through.Connections, through.Timeout = strings.Split(p.Addr(), ","), 1, through.Timeout/5
-	through.dialer = onlyTo(p.Addr())
-	proxy.Cases(t, p, func() (store.Store, error) { return open(through) }, func() (store.Store, error) { return open(opts) })
 }

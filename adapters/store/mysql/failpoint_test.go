@@ -1,27 +1,23 @@
+//go:build failpoints
+
 package mysql
 
 import (
 	"bytes"
 	"database/sql"
 	"errors"
-	"os"
-	"strings"
 	"testing"
 
 	"github.com/pingcap/failpoint"
 
-	"perdure/adapters/store/proxy"
 	"perdure/core/store"
 	"perdure/core/store/conformance"
 )
 
-// What goes wrong in every fifth round trip; the build must have failpoints (scripts/failpoints).
+// What goes wrong in every fifth round trip; scripts/failpoints builds and runs this.
 var failpoints = []string{"cutBeforeSend", "cutAfterSend", "cutRead", "duplicate", "late"}
 
 func TestConformanceWithFailpoints(t *testing.T) {
-	if os.Getenv("PERDURE_TEST_FAILPOINTS") == "" {
-		t.Skip("failpoints are not in this build; run scripts/failpoints ./adapters/store/mysql")
-	}
 	for _, kind := range both {
 		for _, name := range failpoints {
 			t.Run(kind+" "+name, func(t *testing.T) {
@@ -59,16 +55,4 @@ func unreliable(t testing.TB, kind, point string) conformance.Subject {
 		}
 	}
 	return conformance.Unreliable(x, on, off, conformance.Stubborn{Has: has})
-}
-
-func TestConnectionsCutAndHeld(t *testing.T) {
-	for _, kind := range both {
-		t.Run(kind, func(t *testing.T) {
-			x, url := subjectAt(t, kind, Options{})
-			defer x.Discard()
-			p := proxy.Start(t, at(t, url).Hosts)
-			through := strings.Replace(url, at(t, url).Hosts, p.Addr(), 1) + "&timeout=2s"
-			proxy.Cases(t, p, func() (store.Store, error) { return Open(at(t, through), Options{}) }, x.Join)
-		})
-	}
 }

@@ -1,27 +1,23 @@
+//go:build failpoints
+
 package postgres
 
 import (
 	"bytes"
 	"database/sql"
 	"errors"
-	"os"
-	"strings"
 	"testing"
 
 	"github.com/pingcap/failpoint"
 
-	"perdure/adapters/store/proxy"
 	"perdure/core/store"
 	"perdure/core/store/conformance"
 )
 
-// What goes wrong in every fifth round trip; the build must have failpoints (scripts/failpoints).
+// What goes wrong in every fifth round trip; scripts/failpoints builds and runs this.
 var failpoints = []string{"cutBeforeSend", "cutAfterSend", "cutAtCommit", "duplicate", "late"}
 
 func TestConformanceWithFailpoints(t *testing.T) {
-	if os.Getenv("PERDURE_TEST_FAILPOINTS") == "" {
-		t.Skip("failpoints are not in this build; run scripts/failpoints ./adapters/store/postgres")
-	}
 	for _, name := range failpoints {
 		t.Run(name, func(t *testing.T) {
 			point := "perdure/adapters/store/postgres/" + name
@@ -57,12 +53,4 @@ func unreliable(t testing.TB, point string) conformance.Subject {
 		}
 	}
 	return conformance.Unreliable(x, on, off, conformance.Stubborn{Has: has})
-}
-
-func TestConnectionsCutAndHeld(t *testing.T) {
-	x, url := subjectAt(t, Options{})
-	defer x.Discard()
-	p := proxy.Start(t, at(t, url).Hosts)
-	through := strings.Replace(url, at(t, url).Hosts, p.Addr(), 1) + "?sslmode=disable&timeout=2s"
-	proxy.Cases(t, p, func() (store.Store, error) { return Open(at(t, through), Options{}) }, x.Join)
 }
