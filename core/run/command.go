@@ -265,16 +265,3 @@ func retryOf(p *commonpb.RetryPolicy) *runpb.Retry {
 	return &runpb.Retry{Initial: p.GetInitialInterval().AsDuration().Nanoseconds(), Coefficient: p.BackoffCoefficient,
 		Maximum: p.GetMaximumInterval().AsDuration().Nanoseconds(), Attempts: p.MaximumAttempts, NonRetryable: p.NonRetryableErrorTypes}
 }
-
-// NeedsStart reports whether the commands may read the Started event.
-func NeedsStart(cmds []*commandpb.Command) bool {
-	for _, c := range cmds {
-		switch c.GetCommandType() {
-		case enumspb.COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION, enumspb.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION,
-			enumspb.COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES, enumspb.COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES,
-			enumspb.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION:
-			return true
-		}
-	}
-	return false
-}
