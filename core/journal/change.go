@@ -108,18 +108,6 @@ func (l *Log) vanish(e *entry) {
 	l.overlay.remove(e)
 }
 
-// Peek is what the overlay alone knows of a row; known with a nil value: deleted.
-func (l *Log) Peek(k store.Key) (value []byte, known bool) {
-	p := l.overlay.get(store.Partition{Table: k.Table, Partition: k.Partition})
-	if p == nil {
-		return nil, false
-	}
-	if e := p.find(k.Key); e != nil {
-		return e.value, true
-	}
-	return nil, len(p.tombs) > 0
-}
-
 // Unflushed says that the row is in the overlay and certainly in no table.
 func (l *Log) Unflushed(k store.Key) bool {
 	p := l.overlay.get(store.Partition{Table: k.Table, Partition: k.Partition})

@@ -178,11 +178,6 @@ func (l *Log) Bytes() int { return l.overlay.bytes }
 // Full says that callers must be pushed back until a flush made room.
 func (l *Log) Full() bool { return l.overlay.bytes > l.cfg.MaxBytes }
 
-// Clean says that nothing is unwritten or unflushed and the journal is empty.
-func (l *Log) Clean() bool {
-	return l.state == active && l.trimmed == l.seq && !l.open.due() && !l.handed.out && !l.flush.busy
-}
-
 // FlushNow makes every End flush what is acknowledged, without waiting for age
 // or size, until the log closes: for an owner that leaves in good order.
 func (l *Log) FlushNow() { l.draining = true }

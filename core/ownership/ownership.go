@@ -221,9 +221,6 @@ func (s *Seat) Left(out *port.Effects) {
 	s.claims = nil
 }
 
-// Holds says that the journal is open and stays so.
-func (s *Seat) Holds() bool { return s.phase == holding }
-
 // Heir is the node for which the shard is being left; 0 if there is none yet.
 func (s *Seat) Heir() port.NodeID {
 	if len(s.claims) > 0 {

@@ -328,3 +328,6 @@ func TestEqualViewsSettle(t *testing.T) {
 		}
 	})
 }
+
+// Holds says that the journal is open and stays so.
+func (s *Seat) Holds() bool { return s.phase == holding }

@@ -5,7 +5,6 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 
-	"perdure/core/run/runpb"
 )
 
 // Time. Everything a run waits for folds into one deadline: the earliest of all
@@ -249,16 +248,6 @@ func (r *Run) fireTask() {
 		return
 	}
 	r.timeoutTask(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START)
-}
-
-// Timers lists the pending user timers, for checks.
-func (r *Run) Timers() []*runpb.Timer {
-	var out []*runpb.Timer
-	for _, id := range r.timers.ids() {
-		t, _ := r.timers.get(id)
-		out = append(out, t)
-	}
-	return out
 }
 
 // dueSlack is how early a row in due may be without being moved. Most deadlines

@@ -120,9 +120,6 @@ func (r *Run) Execution() *commonpb.WorkflowExecution {
 	return &commonpb.WorkflowExecution{WorkflowId: r.S.WorkflowId, RunId: r.S.RunId}
 }
 
-// HasStart reports whether the first event is in memory.
-func (r *Run) HasStart() bool { return r.started != nil }
-
 // LoadStart gives the run its first event.
 func (r *Run) LoadStart(b history.Batch) error {
 	e, err := b.Event(1)

@@ -91,25 +91,3 @@ func (p *Process) setView() {
 func (c *Cluster) member(id port.NodeID) port.Member {
 	return port.Member{Node: id, Address: address(id), Roles: c.roles(id), QueueParts: c.cfg.QueueParts}
 }
-
-// Agreed says that all processes that are up see the same nodes, which are up.
-func (c *Cluster) Agreed() bool {
-	var up []port.NodeID
-	for _, id := range c.ids {
-		if p := c.procs[id]; p != nil && p.up {
-			up = append(up, id)
-		}
-	}
-	for _, id := range up {
-		p := c.procs[id]
-		if p.members == nil || len(p.members.All) != len(up) {
-			return false
-		}
-		for i, m := range p.members.All {
-			if m.Node != up[i] {
-				return false
-			}
-		}
-	}
-	return true
-}
