@@ -17,6 +17,7 @@ type nodes struct {
 	s      *simulation
 	rand   *universe.Rand
 	all    []*cluster.Process // the latest life of each node
+	old    []bool             // nodes whose program was not upgraded yet
 	healed bool
 	Rivals int
 
@@ -33,6 +34,10 @@ type Fault struct {
 
 func (n *nodes) begin() {
 	n.all = make([]*cluster.Process, max(n.count(), 2))
+	n.old = make([]bool, len(n.all))
+	for i := range n.old {
+		n.old[i] = n.s.plan.Faults.Upgrade > 0
+	}
 	for i := range n.count() {
 		if i == 0 || n.rand.IntN(4) > 0 {
 			n.boot(i)
@@ -53,7 +58,7 @@ func (n *nodes) begin() {
 	}{
 		{"crash", f.Crash}, {"drain", f.Drain}, {"stall", f.Stall}, {"pause", f.Pause}, {"jump", f.Jump},
 		{"slow", f.Slow}, {"down", f.Down}, {"worker", f.Worker}, {"rival", f.Rival},
-		{"split", f.Split}, {"one-way", f.OneWay}, {"link", f.Link}, {"roll", f.Roll},
+		{"split", f.Split}, {"one-way", f.OneWay}, {"link", f.Link}, {"roll", f.Roll}, {"upgrade", f.Upgrade},
 	} {
 		n.every(k.kind, k.mean)
 	}
@@ -92,6 +97,8 @@ func (n *nodes) happens(f Fault) {
 		n.slowLink()
 	case "roll":
 		n.roll(0)
+	case "upgrade":
+		n.upgrade(n.rand.IntN(len(n.old)), 0)
 	default:
 		panic("sim: there is no fault " + f.Kind)
 	}
@@ -120,7 +127,7 @@ func (n *nodes) count() int { return max(n.s.plan.Cluster.Nodes, 1) }
 
 func (n *nodes) boot(i int) {
 	if !n.up(i) {
-		n.all[i] = n.s.cluster.Boot(port.NodeID(i+1), n.skew())
+		n.all[i] = n.s.cluster.Boot(port.NodeID(i+1), n.skew(), n.level(port.NodeID(i+1)))
 	}
 }
 
@@ -222,6 +229,50 @@ func (n *nodes) roll(i int) {
 	n.all[i].Drain(n.rand.Spread(100*time.Millisecond, 5*time.Second), func() {
 		n.s.u.After(n.rand.Spread(time.Millisecond, 2*time.Second), next)
 	})
+}
+
+// level is what a node's program knows.
+func (n *nodes) level(id port.NodeID) port.Level {
+	if n.old[id-1] {
+		return port.FirstLevel
+	}
+	return port.NewestLevel
+}
+
+// upgrade gives one node after the other the newest program, from some node on.
+// It stops now and then, as people do, and goes on when the fault happens again.
+func (n *nodes) upgrade(first, done int) {
+	if done >= len(n.old) || n.healed || n.rand.IntN(8) == 0 {
+		return
+	}
+	i := (first + done) % len(n.old)
+	if !n.old[i] {
+		n.upgrade(first, done+1)
+		return
+	}
+	n.old[i] = false
+	n.s.tell("* node %d gets a newer program", i+1)
+	next := func() {
+		if i < n.count() {
+			n.boot(i)
+		}
+		n.s.u.After(n.rand.Spread(10*time.Millisecond, 5*time.Second), func() { n.upgrade(first, done+1) })
+	}
+	if !n.up(i) {
+		next()
+		return
+	}
+	n.all[i].Drain(n.rand.Spread(100*time.Millisecond, 5*time.Second), func() {
+		n.s.u.After(n.rand.Spread(time.Millisecond, 2*time.Second), next)
+	})
+}
+
+// refused is a node whose program is too old for its cluster: whoever runs it gets it a newer one.
+func (n *nodes) refused(i int) {
+	n.old[i] = false
+	if i < n.count() {
+		n.again(i)
+	}
 }
 
 // split cuts the nodes into two parts that do not reach each other.
@@ -345,6 +396,18 @@ func (n *nodes) heal() {
 				p.Jump(-p.Skew())
 			}
 		}
-		n.s.u.After(time.Second, func() { n.boot(i) })
+		n.s.u.After(time.Second, func() { n.finish(i) })
 	}
+}
+
+// finish ends an upgrade that is not through, and boots what is down.
+func (n *nodes) finish(i int) {
+	if n.old[i] {
+		n.old[i] = false
+		if n.up(i) {
+			n.all[i].Drain(time.Second, func() { n.boot(i) })
+			return
+		}
+	}
+	n.boot(i)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"perdure/core/port"
 	"perdure/sim/check"
 	"perdure/sim/cluster"
 	"perdure/sim/universe"
@@ -103,6 +104,7 @@ type simulation struct {
 	ledger  *check.Ledger
 	queues  *check.Queues
 	memory  *check.Memory
+	levels  *check.Levels
 	store   *weakstore.Store
 	cluster *cluster.Cluster
 	world   *workload.World
@@ -126,6 +128,7 @@ func newSimulation(seed uint64, plan Plan, script *Scenario, o Options) *simulat
 	s.ledger.Tables(s.store.Memory)
 	s.ledger.Retention = s.plan.World.Retention
 	s.cluster = cluster.New(s.u, s.store, s.plan.Cluster, s)
+	s.levels = check.NewLevels(s.cluster.Knows, s.fail)
 	s.nodes = &nodes{s: s, rand: s.u.Rand("nodes")}
 	s.world = workload.New(s.u, s.plan.World, s.ledger, s.fail, s.nodes.target)
 	if script != nil {
@@ -277,12 +280,15 @@ func (s *simulation) end() {
 	}
 	s.phase = "everything ends"
 	s.wait(30 * time.Second) // flushes
-	for _, f := range []func() *check.Breach{s.ledger.AcknowledgedOnce, s.ledger.NothingLeft, s.ledger.TablesEmpty} {
+	for _, f := range []func() *check.Breach{s.levelReached, s.ledger.AcknowledgedOnce, s.ledger.NothingLeft, s.ledger.TablesEmpty} {
 		if b := f(); b != nil && s.breach == nil {
 			s.fail(b)
 		}
 	}
 }
+
+// levelReached: all nodes were upgraded long ago.
+func (s *simulation) levelReached() *check.Breach { return s.ledger.LevelReached(port.NewestLevel) }
 
 func (s *simulation) report() *Report {
 	s.ledger.Marks.Merge(&check.Marks{Named: s.cluster.Marks})

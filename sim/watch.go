@@ -39,6 +39,17 @@ func (s *simulation) Trimmed(shard store.ShardID, seq store.Seq) { s.ledger.Trim
 // Issued notes what is durable before a call.
 func (s *simulation) Issued(req proto.Message) any { return s.ledger.Before(req) }
 
+// Halted is a program that does not know what its cluster writes. That is its due
+// fate if it is old; the newest must never meet it.
+func (s *simulation) Halted(node port.NodeID, why string) {
+	if s.nodes.level(node) == port.NewestLevel {
+		s.fail(&check.Breach{Promise: check.LevelKnownByAll, Text: fmt.Sprintf("node %d, of the newest level, halted: %s", node, why)})
+		return
+	}
+	s.ledger.Marks.Add("node halted: its program is too old for the cluster")
+	s.nodes.refused(int(node) - 1)
+}
+
 // Stepped tells the checkers that look at what passes between machines.
 func (s *simulation) Stepped(p *cluster.Process, at port.Address, m port.Machine, in port.Input, out []port.Effect) {
 	if s.options.Step != nil && !s.options.Step(s.u.Steps(), s.u.Sum()) {
@@ -59,6 +70,7 @@ func (s *simulation) Stepped(p *cluster.Process, at port.Address, m port.Machine
 	case port.RoleQueues:
 		s.queues.Stepped(p.Boot(), at, in, out)
 	case port.RoleRegistry:
+		s.levels.Stepped(p.Boot(), at, m, in)
 		for _, e := range out {
 			if x, ok := e.(port.Publish); ok {
 				if b := s.ledger.Published(x.Snapshot); b != nil {

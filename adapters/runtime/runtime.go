@@ -35,6 +35,9 @@ type Config struct {
 	// Machines are those to add for a state of the registry, before any machine hears of it; nil: none ever.
 	Machines func(*port.Snapshot) []node.Machine
 
+	// Halted hears of a machine that cannot go on, and why: the server is to be stopped. It must not wait. Default: the log says so.
+	Halted func(why string)
+
 	Requests int // callers' inputs that may wait at one machine; default 4096
 	Steps    int // steps a goroutine does in one go before a worker takes over; default 64
 	Workers  int // goroutines that take work over; default GOMAXPROCS
@@ -51,6 +54,9 @@ type Config struct {
 func (c *Config) setDefaults() {
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if c.Halted == nil {
+		c.Halted = func(why string) { c.Log.Error("the server cannot do its work", "why", why) }
 	}
 	c.OutageNotice, c.OutageRefuse = orDefault(c.OutageNotice, time.Second), orDefault(c.OutageRefuse, 5*time.Second)
 	for _, d := range []struct {

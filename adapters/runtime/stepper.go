@@ -114,6 +114,8 @@ func (s *stepper) execute(m *mailbox, e port.Effect) {
 		}
 	case port.Publish:
 		s.publish(e.Snapshot)
+	case port.Halt:
+		s.r.config.Halted(e.Why)
 	default:
 		s.r.callStore(m, e)
 	}

@@ -59,7 +59,13 @@ func serve(ctx context.Context, s *config.Settings, build func(*config.Settings)
 	if err != nil {
 		return err
 	}
-	r := runtime.New(runtime.Config{Store: p.store, Log: log, Node: p.node, Machines: p.more})
+	halted := make(chan string, 1)
+	r := runtime.New(runtime.Config{Store: p.store, Log: log, Node: p.node, Machines: p.more, Halted: func(why string) {
+		select {
+		case halted <- why:
+		default: // for one reason already
+		}
+	}})
 	for _, m := range p.machines {
 		r.Add(m.Address, m.Machine)
 	}
@@ -67,11 +73,21 @@ func serve(ctx context.Context, s *config.Settings, build func(*config.Settings)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	r.Start()
-	err = ready(ctx, s, r, server, listener.Addr(), out)
-	if err == nil {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
 		select {
+		case why := <-halted:
+			cancel(errors.New(why))
+		case err := <-served:
+			cancel(err)
 		case <-ctx.Done():
-		case err = <-served:
+		}
+	}()
+	if err = ready(ctx, s, r, server, listener.Addr(), out); err == nil {
+		<-ctx.Done()
+		if err = context.Cause(ctx); errors.Is(err, context.Canceled) {
+			err = nil // told to stop
 		}
 	}
 	stop(s, log, r, server)

@@ -33,6 +33,7 @@ type toy struct {
 	registered []string
 	waiting    []port.Call
 	polled     chan struct{}
+	halt       string // why it does so at once, if it does
 	drained    bool
 	closed     bool
 }
@@ -56,6 +57,9 @@ func (x *toy) Step(_ port.Clock, in port.Input, out *port.Effects) {
 	switch in := in.(type) {
 	case port.Start:
 		out.Add(port.Publish{Snapshot: &port.Snapshot{}})
+		if x.halt != "" {
+			out.Add(port.Halt{Why: x.halt})
+		}
 	case port.Drain:
 		x.drained = true
 		for _, c := range x.waiting {
@@ -124,6 +128,14 @@ func TestServeGreetsServesAndDrains(t *testing.T) {
 		if !strings.Contains(g.text.String(), want) {
 			t.Errorf("greeting lacks %q:\n%s", want, g.text.String())
 		}
+	}
+}
+
+func TestServerWhoseMachinesHaltEndsAndSaysWhy(t *testing.T) {
+	x := &toy{halt: "the cluster writes format level 9"}
+	err := serve(t.Context(), settings(t), x.parts, &bytes.Buffer{})
+	if err == nil || err.Error() != x.halt || !x.drained || !x.closed {
+		t.Errorf("ended with %v, drained %v, store closed %v", err, x.drained, x.closed)
 	}
 }
 

@@ -183,7 +183,7 @@ func (t *totals) add(r *sim.Report, explained []string, took time.Duration) {
 		"store calls failed before their effect": r.Store.FailedBefore, "store calls failed after their effect": r.Store.FailedAfter,
 		"store calls with a late effect": r.Store.Late, "appends of unknown outcome": r.Store.Unknown, "flushes in part": r.Store.Pieces, "batches written twice": r.Store.Twice, "halves of store calls that took long": r.Store.Tardy,
 		"messages cut off": r.Cluster.CutMessages, "messages lost": r.Cluster.LostMessages, "messages doubled": r.Cluster.Doubled, "messages out of order": r.Cluster.Reordered,
-		"messages refused as old or repeated": r.Cluster.Refused, "links cut": r.Cluster.Cuts, "links slowed": r.Cluster.SlowLinks,
+		"messages refused as old or repeated": r.Cluster.Refused, "links cut": r.Cluster.Cuts, "links slowed": r.Cluster.SlowLinks, "programs too old for their cluster": r.Cluster.Halts,
 		"views of the cluster": r.Cluster.Views, "members forgotten": r.Cluster.Forgotten, "calls sent again by frontends": r.Cluster.Retries,
 		"workers that died": r.World.Deaths, "tasks whose worker vanished": r.World.Vanished, "stale answers": r.World.Stale,
 	} {

@@ -35,6 +35,7 @@ type Config struct {
 	QueueParts   int             // default 4
 	QueueWindow  int             // tasks of a queue that are listed from a shard at once; default: see taskqueue.Config
 	MemoryBytes  int             // caches and unflushed rows of all shards that the node owns; default 192 MiB
+	Level        port.Level      // of stored formats that this server knows; default port.NewestLevel
 	MinRetention time.Duration   // shortest retention of a namespace; default 24 h
 	Limits       validate.Limits // default validate.Defaults()
 
@@ -119,7 +120,7 @@ func New(cfg Config) *Node {
 	}
 	at := port.Address{Node: cfg.ID, Role: port.RoleRegistry}
 	n.First = append(n.First, Machine{at, registry.New(registry.Config{
-		Self: at, Members: members, Committer: n.committerOf(store.RegistryShard), Owner: cfg.Owner, Shards: cfg.Shards, Exclusive: cfg.Exclusive, MinRetention: cfg.MinRetention, Rand: cfg.Rand("registry"),
+		Self: at, Members: members, Committer: n.committerOf(store.RegistryShard), Owner: cfg.Owner, Shards: cfg.Shards, Exclusive: cfg.Exclusive, Level: cfg.Level, MinRetention: cfg.MinRetention, Rand: cfg.Rand("registry"),
 	})})
 	return n
 }

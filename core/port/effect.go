@@ -98,6 +98,11 @@ type Alarm struct{ At time.Time }
 // Publish hands a new snapshot of the registry to the node's frontends and machines.
 type Publish struct{ Snapshot *Snapshot }
 
+// Halt asks for the end of the process: this server cannot do its work, for a
+// reason that people must hear of. The machine does nothing more.
+type Halt struct{ Why string }
+
+func (Halt) effect()         {}
 func (Send) effect()         {}
 func (Reply) effect()        {}
 func (OpenStore) effect()    {}

@@ -44,11 +44,13 @@ type (
 		Shard Address // whose place was asked
 		To    NodeID  // who may have it; 0: unknown
 	}
-	// Fetch asks the registry's owner for a snapshot that is newer than Version.
+	// Fetch asks the registry's owner for a snapshot that is newer than Version, and says
+	// which level the sender knows.
 	Fetch struct {
 		From    Address
 		Tag     uint64
 		Version uint64
+		Level   Level
 	}
 	// Fetched answers a Fetch of that Tag, without a Snapshot if there is no newer
 	// one; with Tag 0 it comes unasked, as the registry has changed.

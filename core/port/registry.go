@@ -37,6 +37,7 @@ type ShardRange struct {
 type Snapshot struct {
 	Version  uint64
 	Cluster  string // cluster id, a UUID
+	Level    Level  // that everybody writes at
 	ByName   map[string]*Namespace
 	ByID     map[string]*Namespace
 	Keys     []Key // the last one signs, all verify

@@ -77,7 +77,11 @@ func (r *Registry) readDone(ev *journal.Event) {
 }
 
 func (r *Registry) loaded() {
-	r.state = load(r.read.rows)
+	var err error
+	if r.state, err = load(r.read.rows, r.cfg.Level); err != nil {
+		r.halt(err)
+		return
+	}
 	r.read = read{}
 	if r.state.cluster == "" {
 		r.first()
@@ -95,6 +99,7 @@ func (r *Registry) loaded() {
 
 func (r *Registry) serve() {
 	r.phase, r.shards = serving, creation{}
+	r.levels.since = r.now.Mono
 	r.change()
 	if r.log.Durable() >= r.changed {
 		r.publish()
@@ -110,7 +115,8 @@ const (
 
 // first makes what a new cluster has.
 func (r *Registry) first() {
-	r.putCluster(&registrypb.Cluster{Id: r.newID()})
+	r.state.level = r.cfg.Level
+	r.putCluster(&registrypb.Cluster{Id: r.newID(), Level: uint32(r.state.level)}, true)
 	r.putKey(&registrypb.Key{Id: 1, Secret: r.secret()})
 	r.putLayout(even(r.cfg.Shards))
 	r.putNamespace(&registrypb.Namespace{

@@ -45,8 +45,12 @@ func (m *mirror) next() time.Duration {
 	return at
 }
 
-// show publishes a snapshot at this node.
+// show publishes a snapshot at this node, unless the cluster has gone beyond what this server knows.
 func (r *Registry) show(s *port.Snapshot) {
+	if s.Level > r.cfg.Level {
+		r.halt(r.tooOld(s.Level))
+		return
+	}
 	if s.Version > r.mirror.version() {
 		r.mirror.shown = s
 		r.out.Add(port.Publish{Snapshot: s})
@@ -85,14 +89,18 @@ func (r *Registry) ask() {
 	m := &r.mirror
 	m.asked++
 	if n := r.elsewhere(); n != 0 {
-		r.out.Send(port.Address{Node: n, Role: port.RoleRegistry}, port.Fetch{From: r.cfg.Self, Tag: m.asked, Version: m.version()})
+		r.out.Send(port.Address{Node: n, Role: port.RoleRegistry}, port.Fetch{From: r.cfg.Self, Tag: m.asked, Version: m.version(), Level: r.cfg.Level})
 	}
 }
 
 // fetch answers another node, once this one is proven to be the owner still.
 func (r *Registry) fetch(in *port.Fetch) {
-	if r.phase != serving || len(r.unsent) > 0 {
+	if r.phase != serving {
 		return // it asks again
+	}
+	r.levels.hear(r.now.Mono, in.From.Node, in.Level)
+	if len(r.unsent) > 0 {
+		return // the same
 	}
 	answer := port.Fetched{Tag: in.Tag}
 	if r.mirror.version() > in.Version {
@@ -109,7 +117,7 @@ func (r *Registry) fetched(in *port.Fetched) {
 	if in.Snapshot != nil {
 		r.show(in.Snapshot)
 	}
-	if in.Tag == 0 {
+	if in.Tag == 0 || r.halted {
 		return
 	}
 	m := &r.mirror

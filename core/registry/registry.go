@@ -36,11 +36,13 @@ type Config struct {
 	MinRetention     time.Duration // default 1 h
 	DefaultRetention time.Duration // of the namespace "default"; default 3 days
 
+	Level  port.Level      // that this server knows; default port.NewestLevel. A new store begins with it
 	Limits validate.Limits // default validate.Defaults()
 }
 
 func (c *Config) defaults() {
 	setDefault(&c.Shards, 4)
+	setDefault(&c.Level, port.NewestLevel)
 	setDefault(&c.ClusterName, "active")
 	setDefault(&c.MinRetention, time.Hour)
 	setDefault(&c.DefaultRetention, 3*24*time.Hour)
@@ -80,8 +82,10 @@ type Registry struct {
 	leaving  bool
 	mirror   mirror
 	draining bool
+	halted   bool
 
 	phase     phase
+	levels    levels
 	state     state
 	changed   store.Seq   // position of the last change
 	published store.Seq   // everything up to here was published
@@ -111,11 +115,18 @@ func New(cfg Config) *Registry {
 // Step handles one input.
 func (r *Registry) Step(now port.Clock, in port.Input, out *port.Effects) {
 	r.now, r.out = now, out
+	if r.halted {
+		return
+	}
 	if !r.handleLog(in) && !r.seat.Handle(now, in, out) {
 		r.handle(in)
 	}
+	if r.halted {
+		return
+	}
 	r.obey()
 	r.retry()
+	r.raiseLevel()
 	r.log.End(now, out)
 	r.left()
 	r.reflect()
@@ -176,7 +187,7 @@ func (r *Registry) handle(in port.Input) {
 // forget drops the memory.
 func (r *Registry) forget() {
 	r.phase, r.state, r.unsent = closed, state{}, nil
-	r.read, r.shards = read{}, creation{}
+	r.read, r.shards, r.levels = read{}, creation{}, levels{}
 	r.changed, r.published = 0, 0
 }
 
@@ -210,7 +221,7 @@ func (r *Registry) snapshot() *port.Snapshot {
 
 func (r *Registry) arm() {
 	at := r.log.NextAlarm()
-	for _, next := range [...]time.Duration{r.read.at, r.shards.at, r.mirror.next()} {
+	for _, next := range [...]time.Duration{r.read.at, r.shards.at, r.levels.at, r.mirror.next()} {
 		if next == 0 {
 			continue
 		}
@@ -229,6 +240,10 @@ func (r *Registry) arm() {
 
 // openFailed makes the registry's own shard in a store that is new. The log tries again by itself.
 func (r *Registry) openFailed(err error) {
+	if errors.Is(err, journal.ErrRecord) {
+		r.halt(err)
+		return
+	}
 	if errors.Is(err, store.ErrNoShard) && !r.own.underway {
 		r.own.underway = true
 		r.out.Add(port.CreateShard{Tag: ownTag, Shard: store.RegistryShard})

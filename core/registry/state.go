@@ -17,9 +17,6 @@ import (
 	"perdure/core/store"
 )
 
-// format is the newest row format that this code reads and writes.
-const format = 1
-
 // All rows are in one partition: cluster, key/<id>, layout, namespace/<uuid>.
 const (
 	partition    = "registry"
@@ -32,6 +29,7 @@ const (
 // state is the content of the rows. Its maps are looked up and, where order does not show, copied.
 type state struct {
 	cluster string
+	level   port.Level
 	keys    []port.Key // by id
 	layout  *registrypb.Layout
 	byID    map[string]*namespace
@@ -44,37 +42,38 @@ type namespace struct {
 	seen *port.Namespace
 }
 
-// load reads the rows. A registry that cannot be read cannot be guessed.
-func load(rows []store.Row) state {
-	s := state{layout: &registrypb.Layout{}}
+// load reads the rows, as far as a level goes. A registry that cannot be read cannot be guessed.
+func load(rows []store.Row, level port.Level) (state, error) {
+	s := state{level: port.FirstLevel, layout: &registrypb.Layout{}}
 	for _, row := range rows {
-		if err := s.loadRow(row.Key.Key, row.Value); err != nil {
-			panic(fmt.Sprintf("registry: row %q cannot be read: %v", row.Key.Key, err))
+		if err := s.loadRow(row.Key.Key, row.Value, level); err != nil {
+			return s, fmt.Errorf("the registry cannot be read: row %q: %w", row.Key.Key, err)
 		}
 	}
 	slices.SortFunc(s.keys, func(a, b port.Key) int { return int(int64(a.ID) - int64(b.ID)) })
-	return s
+	return s, nil
 }
 
-func (s *state) loadRow(key string, value []byte) error {
+func (s *state) loadRow(key string, value []byte, level port.Level) error {
+	decode := func(row formatted) error { return decode(value, row, level) }
 	kind, _, _ := strings.Cut(key, "/")
 	switch kind {
 	case keyCluster:
 		row := &registrypb.Cluster{}
-		err := decode(value, row)
-		s.cluster = row.Id
+		err := decode(row)
+		s.cluster, s.level = row.Id, max(port.Level(row.Level), port.FirstLevel)
 		return err
 	case keyLayout:
 		s.layout = &registrypb.Layout{}
-		return decode(value, s.layout)
+		return decode(s.layout)
 	case "key":
 		row := &registrypb.Key{}
-		err := decode(value, row)
+		err := decode(row)
 		s.keys = append(s.keys, port.Key{ID: row.Id, Secret: row.Secret})
 		return err
 	case "namespace":
 		row := &registrypb.Namespace{}
-		err := decode(value, row)
+		err := decode(row)
 		s.set(row)
 		return err
 	}
@@ -86,12 +85,12 @@ type formatted interface {
 	GetFormat() uint32
 }
 
-func decode(value []byte, row formatted) error {
+func decode(value []byte, row formatted, level port.Level) error {
 	if err := proto.Unmarshal(value, row); err != nil {
 		return err
 	}
-	if row.GetFormat() > format {
-		return fmt.Errorf("format %d is newer than this server's %d", row.GetFormat(), format)
+	if f := port.Level(row.GetFormat()); f > level {
+		return fmt.Errorf("it has format level %d, this server knows up to %d: start a newer version of the server", f, level)
 	}
 	return nil
 }
@@ -122,7 +121,7 @@ func (s *state) set(row *registrypb.Namespace) {
 // snapshot copies the maps: the state changes on, a snapshot does not.
 func (s *state) snapshot(version uint64) *port.Snapshot {
 	out := &port.Snapshot{
-		Version: version, Cluster: s.cluster, Keys: slices.Clone(s.keys), LayoutID: s.layout.Generation,
+		Version: version, Cluster: s.cluster, Level: s.level, Keys: slices.Clone(s.keys), LayoutID: s.layout.Generation,
 		ByName: make(map[string]*port.Namespace, len(s.byName)), ByID: make(map[string]*port.Namespace, len(s.byID)),
 	}
 	for name, n := range s.byName {
@@ -148,26 +147,29 @@ func (s *state) sorted() []*namespace {
 
 // The put functions change memory and journal together.
 
-func (r *Registry) putCluster(row *registrypb.Cluster) {
-	row.Format = format
+// format of new rows. A row of a higher level than a reader knows is refused by it.
+func (r *Registry) format() uint32 { return uint32(r.state.level) }
+
+func (r *Registry) putCluster(row *registrypb.Cluster, fresh bool) {
+	row.Format = r.format()
 	r.state.cluster = row.Id
-	r.put(keyCluster, row, true)
+	r.put(keyCluster, row, fresh)
 }
 
 func (r *Registry) putKey(row *registrypb.Key) {
-	row.Format = format
+	row.Format = r.format()
 	r.state.keys = append(r.state.keys, port.Key{ID: row.Id, Secret: row.Secret})
 	r.put(keyKeys+strconv.FormatUint(uint64(row.Id), 10), row, true)
 }
 
 func (r *Registry) putLayout(row *registrypb.Layout) {
-	row.Format = format
+	row.Format = r.format()
 	r.state.layout = row
 	r.put(keyLayout, row, !row.Created)
 }
 
 func (r *Registry) putNamespace(row *registrypb.Namespace, fresh bool) {
-	row.Format = format
+	row.Format = r.format()
 	r.state.set(row)
 	r.put(keyNamespace+row.Id, row, fresh)
 }

@@ -55,7 +55,10 @@ func TestStories(t *testing.T) {
 
 // do runs one command:
 //
-//	start [shards=n]       a new process on the same store
+//	start [shards=n] [level=n] [members]  a new process on the same store; in a cluster it waits for a view
+//	members n ...          the nodes of its view
+//	hear node=n level=n    that node asks for a newer snapshot than the last one
+//	told level=n           another node's snapshot of that level
 //	fail open|create|read=n  the next n calls of that kind fail
 //	stall, resume          appends wait
 //	wait d                 time passes
@@ -90,6 +93,30 @@ func (w *world) do(d *datadriven.TestData) string {
 		if _, err := w.store.Open(store.Open{Shard: store.RegistryShard, Owner: "other", Nonce: 1 << 40}); err != nil {
 			w.t.Fatal(err)
 		}
+	case "members":
+		view := &port.Members{}
+		for _, a := range d.CmdArgs {
+			n := 0
+			fmt.Sscan(a.Key, &n)
+			roles := port.AllRoles
+			if n != 1 {
+				roles = port.ServesFrontend
+			}
+			view.All = append(view.All, port.Member{Node: port.NodeID(n), Roles: roles})
+		}
+		w.step(w.registry, view)
+		w.quiet()
+	case "hear":
+		var n, level int
+		d.ScanArgs(w.t, "node", &n)
+		d.ScanArgs(w.t, "level", &level)
+		w.step(w.registry, port.Fetch{From: port.Address{Node: port.NodeID(n), Role: port.RoleRegistry}, Version: w.snapshot.Version, Level: port.Level(level)})
+		w.quiet()
+	case "told":
+		level := 0
+		d.ScanArgs(w.t, "level", &level)
+		w.step(w.registry, port.Fetched{Snapshot: &port.Snapshot{Version: 1 << 60, Level: port.Level(level)}})
+		w.quiet()
 	case "show":
 		w.show()
 	default:
@@ -107,6 +134,10 @@ func (w *world) start(d *datadriven.TestData) {
 			fmt.Sscan(a.Vals[0], &w.cfg.Shards)
 		case "shared":
 			w.cfg.Exclusive = false
+		case "level":
+			fmt.Sscan(a.Vals[0], &w.cfg.Level)
+		case "members":
+			w.cfg.Exclusive, w.cfg.Owner, w.cfg.Members = false, "1@here", &port.Members{}
 		}
 	}
 	w.registry, w.committer = New(w.cfg), journal.NewCommitter(committerAt)
@@ -157,11 +188,14 @@ func (w *world) later(m port.Machine, in port.Input) {
 func (w *world) effect(from port.Machine, e port.Effect) {
 	switch e := e.(type) {
 	case port.Send:
-		to := port.Machine(w.registry)
-		if e.To == committerAt {
-			to = w.committer
+		switch e.To {
+		case committerAt:
+			w.later(w.committer, e.In)
+		case registryAt:
+			w.later(w.registry, e.In)
 		}
-		w.later(to, e.In)
+	case port.Halt:
+		w.say("halts: %s", e.Why)
 	case port.Reply:
 		w.reply(e)
 	case port.Alarm:
@@ -214,6 +248,9 @@ func (w *world) stored(e port.Effect) *port.Completed {
 	case port.ConfirmStore:
 		owner, err := w.store.Confirm([]store.Fence{e.Fence})
 		return &port.Completed{Tag: e.Tag, Err: err, Owner: err == nil && owner[0]}
+	case port.AskOwner:
+		owners, err := w.store.Owners([]store.ShardID{e.Shard})
+		return &port.Completed{Tag: e.Tag, Err: err, Held: owners[0]}
 	}
 	w.t.Fatalf("effect %T", e)
 	return nil
@@ -237,7 +274,7 @@ func (w *world) published(s *port.Snapshot) {
 		w.t.Fatalf("version %d after %d", s.Version, w.snapshot.Version)
 	}
 	w.snapshot = s
-	w.say("published: %d namespaces, %d keys, %d shards", len(s.ByName), len(s.Keys), len(s.Layout))
+	w.say("published: %d namespaces, %d keys, %d shards, level %d", len(s.ByName), len(s.Keys), len(s.Layout), s.Level)
 }
 
 func (w *world) show() {

@@ -9,6 +9,7 @@ package shard
 
 import (
 	"encoding/hex"
+	"errors"
 	"time"
 
 	"perdure/core/history"
@@ -242,6 +243,10 @@ func (s *Shard) logEvent(ev *journal.Event) {
 		s.seat.Proven(s.now)
 	case journal.Lost:
 		s.lose()
+	case journal.Failed:
+		if errors.Is(ev.Err, journal.ErrRecord) {
+			s.out.Add(port.Halt{Why: ev.Err.Error()})
+		}
 	}
 }
 

@@ -42,6 +42,7 @@ const (
 	MemoryBounded        Promise = "P30 memory_bounded"
 	PublishedIsDurable   Promise = "P31 published_is_durable"
 	AsksBeforeDisplacing Promise = "P32 asks_before_displacing"
+	LevelKnownByAll      Promise = "P33 level_known_by_all"
 )
 
 // Breach is a broken promise.

@@ -39,6 +39,7 @@ type Ledger struct {
 	tails   map[store.ShardID][]tailRecord
 	tables  tables
 	were    map[namespaceWas]bool // namespaces as they were ever durable
+	level   port.Level            // of the cluster
 	owners  map[store.ShardID]store.Fence
 	open    map[string]*Run      // of each workflow the run that began last
 	times   map[string]*timeline // of each workflow id
@@ -174,6 +175,7 @@ func (l *Ledger) put(id store.ShardID, seq store.Seq, row *store.Row, at time.Ti
 		}
 	case store.Metadata:
 		l.changed = l.now()
+		l.putMetadata(k.Key, value)
 		l.putNamespace(value)
 	case store.Due:
 		if k.Key == clockKey {

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"perdure/core/port"
 	"perdure/core/registry/registrypb"
 	"perdure/core/store"
@@ -87,6 +89,60 @@ func TestGivenOnce(t *testing.T) {
 		}
 	}
 	broke(t, l.Given(forgedRun, "a1", 5, 2, "two"), GivenOnce, "after one had")
+}
+
+func TestLevelKnownByAll(t *testing.T) {
+	f := newForge(t)
+	put := func(key string, row proto.Message) *Breach {
+		f.found = nil
+		b, _ := marshal(row)
+		f.ledger.put(0, 1, &store.Row{Key: store.Key{Table: store.Metadata, Partition: "registry", Key: key}, Value: b}, time.Time{})
+		if len(f.found) == 0 {
+			return nil
+		}
+		return f.found[0]
+	}
+	for _, b := range []*Breach{
+		put("cluster", &registrypb.Cluster{Format: 1}), put("namespace/id", &registrypb.Namespace{Id: "id", Name: "n", Format: 1}),
+		put("cluster", &registrypb.Cluster{Format: 2, Level: 2}), put("layout", &registrypb.Layout{Format: 2, Generation: 7}), f.ledger.LevelReached(2),
+	} {
+		if b != nil {
+			t.Error(b)
+		}
+	}
+	broke(t, put("layout", &registrypb.Layout{Format: 3, Generation: 7}), LevelKnownByAll, `row "layout" was written in format 3`)
+	broke(t, put("cluster", &registrypb.Cluster{Format: 1, Level: 1}), LevelKnownByAll, "went back")
+	broke(t, f.ledger.LevelReached(2), LevelKnownByAll, "still at 1")
+}
+
+// An owner of the registry raises the level while a member that is up knows less.
+func TestLevelIsNotRaisedOverAMember(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		knows port.Level // of node 2
+		want  string
+	}{{"newer", 2, ""}, {"down", 0, ""}, {"older", 1, "node 2, which is a member and up, knows 1"}} {
+		var found *Breach
+		levels := NewLevels(func(n port.NodeID) port.Level {
+			if n == 2 {
+				return c.knows
+			}
+			return 2
+		}, func(b *Breach) { found = b })
+		level := port.Level(1)
+		at := port.Address{Node: 1, Role: port.RoleRegistry}
+		step := func(in port.Input) { levels.stepped(1, at, level, in) }
+		step(&port.Members{All: []port.Member{{Node: 1}, {Node: 2}}})
+		step(port.Alarmed{})
+		level = 2
+		step(port.Alarmed{})
+		if c.want == "" && found != nil {
+			t.Errorf("%s: %v", c.name, found)
+		}
+		if c.want != "" {
+			broke(t, found, LevelKnownByAll, c.want)
+		}
+	}
 }
 
 func TestPublishedIsDurable(t *testing.T) {

@@ -47,6 +47,8 @@ type Watch interface {
 	// Issued is told of each call as the client makes it; what it returns is kept as the call's Note.
 	Issued(req proto.Message) any
 	Replied(c *Call, r *port.Reply)
+	// Halted is told that a process ended because a machine asked for it.
+	Halted(node port.NodeID, why string)
 	// Stepped is told of each step: the machine, what it was stepped with, and what it wants done.
 	Stepped(p *Process, at port.Address, m port.Machine, in port.Input, out []port.Effect)
 }
@@ -54,6 +56,8 @@ type Watch interface {
 // Counts counts faults for the summary.
 type Counts struct {
 	Boots, Crashes, Drains, Pauses, Stalls, Jumps, LostReplies, LostRequests, Undelivered int
+
+	Halts int // of programs that were too old for their cluster
 
 	// Among nodes.
 	CutMessages, LostMessages, Reordered, Doubled, Refused, Views, Forgotten, Retries, Cuts, SlowLinks int
@@ -108,23 +112,24 @@ func address(id port.NodeID) string { return "node-" + strconv.Itoa(int(id)) }
 // Heal ends what the wires lose.
 func (c *Cluster) Heal() { c.healed = true }
 
-// Boot starts a process of a node. Skew is how far its wall clock is off.
-func (c *Cluster) Boot(id port.NodeID, skew time.Duration) *Process {
+// Boot starts a process of a node. Skew is how far its wall clock is off; level is
+// the newest format that its program knows.
+func (c *Cluster) Boot(id port.NodeID, skew time.Duration, level port.Level) *Process {
 	c.boots++
 	c.Counts.Boots++
-	p := &Process{c: c, id: id, boot: c.boots, up: true, skew: skew, bootAt: c.U.Now(), byAddr: map[port.Address]*box{}, calls: map[uint64]*Call{}}
+	p := &Process{c: c, id: id, boot: c.boots, level: level, up: true, skew: skew, bootAt: c.U.Now(), byAddr: map[port.Address]*box{}, calls: map[uint64]*Call{}}
 	p.links, p.incoming, p.heard = map[port.NodeID]*node.Outgoing{}, map[port.NodeID]*node.Incoming{}, map[port.NodeID]time.Duration{}
 	c.procs[id] = p
 	n := node.New(node.Config{
 		ID: id, Owner: c.member(id).Owner(), Roles: c.roles(id), Clustered: c.clustered(), Exclusive: c.Store.Exclusive(), Apart: c.Store.Apart(),
-		Shards: c.cfg.Shards, QueueParts: c.cfg.QueueParts, QueueWindow: c.cfg.QueueWindow, MemoryBytes: c.cfg.MemoryBytes, MinRetention: c.cfg.MinRetention, Limits: c.cfg.Limits,
+		Level: level, Shards: c.cfg.Shards, QueueParts: c.cfg.QueueParts, QueueWindow: c.cfg.QueueWindow, MemoryBytes: c.cfg.MemoryBytes, MinRetention: c.cfg.MinRetention, Limits: c.cfg.Limits,
 		FlushBytes: c.cfg.FlushBytes, FlushAge: c.cfg.FlushAge,
 		Rand: func(label string) func() uint64 {
 			return c.U.Rand("boot " + strconv.FormatUint(c.boots, 10) + " " + label).Uint64
 		},
 	})
 	p.node = n
-	c.tell("node %d boots, clock off by %v", id, skew)
+	c.tell("node %d boots, clock off by %v, knows level %d", id, skew, level)
 	for _, m := range n.First {
 		p.add(m)
 	}
@@ -132,6 +137,14 @@ func (c *Cluster) Boot(id port.NodeID, skew time.Duration) *Process {
 		p.gossip()
 	}
 	return p
+}
+
+// Knows is the level that a node's program knows; 0 if it is not up.
+func (c *Cluster) Knows(id port.NodeID) port.Level {
+	if p := c.procs[id]; p != nil && p.up {
+		return p.level
+	}
+	return 0
 }
 
 // hop is the time of one message inside a node.

@@ -27,6 +27,8 @@ type world struct {
 
 func (w *world) Issued(proto.Message) any { return nil }
 
+func (w *world) Halted(node port.NodeID, why string) { w.Errorf("node %d halts: %s", node, why) }
+
 func (w *world) Replied(*Call, *port.Reply) {}
 
 func (w *world) Stepped(p *Process, at port.Address, _ port.Machine, in port.Input, _ []port.Effect) {
@@ -49,7 +51,7 @@ func boot(t *testing.T, seed uint64, nodes int, edit func(*Config)) *world {
 	w := &world{T: t, u: universe.New(seed, nil)}
 	w.c = New(w.u, weakstore.New(w.u, weakstore.Config{Fast: time.Microsecond, Slow: time.Millisecond}, nil), cfg, w)
 	for _, id := range w.c.ids {
-		w.c.Boot(id, 0)
+		w.c.Boot(id, 0, port.NewestLevel)
 	}
 	w.until(func() bool {
 		for _, id := range w.c.ids {
@@ -234,7 +236,7 @@ func TestACrashedProcessDoesNothingAnyMore(t *testing.T) {
 			w.wait(time.Second)
 		}
 		p.Crash()
-		again := w.c.Boot(2, time.Second)
+		again := w.c.Boot(2, time.Second, port.NewestLevel)
 		if p.Boot() == again.Boot() || w.node(2) != again {
 			t.Fatal("two lives of a node are one")
 		}
@@ -376,7 +378,7 @@ func TestAClusterFollowsFromItsSeed(t *testing.T) {
 			cfg.Links.Loss, cfg.Links.Twice, cfg.Links.Reorder, cfg.Gossip.Forget = 0.02, 0.05, 0.05, 0.05
 		})
 		w.u.After(5*time.Second, w.node(2).Crash)
-		w.u.After(9*time.Second, func() { w.c.Boot(2, 3*time.Second) })
+		w.u.After(9*time.Second, func() { w.c.Boot(2, 3*time.Second, port.NewestLevel) })
 		w.wait(time.Minute)
 		return w.u.Sum()
 	}

@@ -197,6 +197,7 @@ func (d digest) amongNodes(in port.Input) {
 		d.address(in.From)
 		d.u.Number(in.Tag)
 		d.u.Number(in.Version)
+		d.u.Number(uint64(in.Level))
 	case port.Fetched:
 		d.u.Number(65)
 		d.u.Number(in.Tag)
@@ -314,6 +315,8 @@ func (d digest) storeCall(e port.Effect) {
 	case port.ReleaseStore:
 		d.u.Number(51)
 		d.u.Number(uint64(e.Fence.Shard))
+	case port.Halt:
+		d.u.Number(53)
 	default:
 		panic("cluster: an effect of an unknown kind cannot be hashed")
 	}

@@ -14,6 +14,7 @@ type Process struct {
 	c        *Cluster
 	id       port.NodeID
 	boot     uint64
+	level    port.Level
 	up       bool
 	paused   bool
 	draining bool
@@ -122,7 +123,9 @@ func (p *Process) step(b *box, in port.Input) {
 		if c.U.Tracing() {
 			c.tell("    -> %s", effectStory(e))
 		}
-		p.execute(b, e)
+		if p.up {
+			p.execute(b, e)
+		}
 	}
 	b.out.Reset()
 }
@@ -138,6 +141,11 @@ func (p *Process) execute(b *box, e port.Effect) {
 		b.alarm.set(b, e.At)
 	case port.Publish:
 		p.publish(b, e.Snapshot)
+	case port.Halt:
+		p.c.Counts.Halts++
+		p.c.tell("* node %d halts: %s", p.id, e.Why)
+		p.end()
+		p.c.watch.Halted(p.id, e.Why)
 	default:
 		p.c.Store.Do(e, weakstore.Caller{
 			Alive:  func() bool { return p.up },

@@ -156,6 +156,8 @@ func effectStory(e port.Effect) string {
 		return fmt.Sprintf("ask who owns shard %d", e.Shard)
 	case port.ConfirmStore:
 		return fmt.Sprintf("confirm shard %d", e.Fence.Shard)
+	case port.Halt:
+		return "halt: " + e.Why
 	}
 	return strings.TrimPrefix(fmt.Sprintf("%T", e), "port.")
 }

@@ -34,6 +34,8 @@ func (s *scene) Issued(req proto.Message) any {
 	return s.Ledger.Before(req)
 }
 
+func (s *scene) Halted(node port.NodeID, why string) { s.Errorf("node %d halts: %s", node, why) }
+
 func (s *scene) Replied(*cluster.Call, *port.Reply) {}
 
 func (s *scene) Stepped(*cluster.Process, port.Address, port.Machine, port.Input, []port.Effect) {}
@@ -63,7 +65,7 @@ func newScene(t *testing.T, seed uint64, edit func(*Config)) *scene {
 		FlushBytes: 1 << 20, FlushAge: time.Second, Hop: time.Millisecond, Wire: time.Millisecond,
 	}, s)
 	s.World = New(u, cfg, ledger, fail, func(*universe.Rand) *cluster.Process { return s.node })
-	s.node = c.Boot(1, 0)
+	s.node = c.Boot(1, 0, port.NewestLevel)
 	s.until("the node serves", s.node.Ready)
 	return s
 }

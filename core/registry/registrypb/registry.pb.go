@@ -27,7 +27,8 @@ const (
 // Cluster is what the first start gave the cluster.
 type Cluster struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // UUID
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`        // UUID
+	Level         uint32                 `protobuf:"varint,2,opt,name=level,proto3" json:"level,omitempty"` // the newest format that may be written; 0 stands for 1
 	Format        uint32                 `protobuf:"varint,15,opt,name=format,proto3" json:"format,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -68,6 +69,13 @@ func (x *Cluster) GetId() string {
 		return x.Id
 	}
 	return ""
+}
+
+func (x *Cluster) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
 }
 
 func (x *Cluster) GetFormat() uint32 {
@@ -380,9 +388,10 @@ var File_registry_proto protoreflect.FileDescriptor
 
 const file_registry_proto_rawDesc = "" +
 	"\n" +
-	"\x0eregistry.proto\x12\x10perdure.registry\"1\n" +
+	"\x0eregistry.proto\x12\x10perdure.registry\"G\n" +
 	"\aCluster\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05level\x18\x02 \x01(\rR\x05level\x12\x16\n" +
 	"\x06format\x18\x0f \x01(\rR\x06format\"E\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x16\n" +
