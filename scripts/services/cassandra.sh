@@ -7,6 +7,7 @@
 # shellcheck shell=bash
 stop_signal=TERM
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+patience=240 # a busy machine starts Java slowly, and after a kill the commit log is replayed
 base=$dir
 install=$installs/cassandra-$version
 

@@ -60,9 +60,10 @@ pids() {
 	fi
 }
 
-# await runs a command until it succeeds, at most 60 s, while the process lives.
+# await runs a command until it succeeds, at most $patience seconds, while the process lives.
+patience=60
 await() {
-	for _ in $(seq 600); do
+	for _ in $(seq $((10 * patience))); do
 		if "$@" >/dev/null 2>&1; then return; fi
 		kill -0 "$(cat "$dir/pid")" 2>/dev/null || fail "did not start, see $dir/log"
 		sleep 0.1

@@ -144,10 +144,10 @@ func activityGivesUp(s *scene) {
 }
 
 func activityCancelByHeartbeat(s *scene) {
-	begun := newGate()
+	begun, alive := newGate(), newGate()
 	often := worker.Options{MaxHeartbeatThrottleInterval: 20 * time.Millisecond}
 	s.workWith(s.client, s.queue, often, flows{"stop": func(ctx workflow.Context) (string, error) {
-		o := workflow.ActivityOptions{StartToCloseTimeout: time.Hour, HeartbeatTimeout: 30 * time.Second, WaitForCancellation: true}
+		o := workflow.ActivityOptions{StartToCloseTimeout: time.Hour, HeartbeatTimeout: time.Hour, WaitForCancellation: true}
 		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), "do").Get(ctx, nil)
 		var canceled *temporal.CanceledError
 		var details string
@@ -155,24 +155,29 @@ func activityCancelByHeartbeat(s *scene) {
 			return "", err
 		}
 		return details, nil
-	}}, acts{"do": beatUntilCanceled(begun)})
+	}}, acts{"do": beatUntilCanceled(begun, alive)})
 	run := s.start("stop")
 	s.pass(begun)
 	s.halfway()
+	alive.open()
 	s.must(s.client.CancelWorkflow(s.ctx, run.GetID(), ""))
 	s.same(result[string](s, run), "tidied up")
 	events := s.history(run.GetID(), "")
 	s.same([]int{count(events, enumspb.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED), count(events, enumspb.EVENT_TYPE_ACTIVITY_TASK_CANCELED)}, []int{1, 1})
 }
 
-// beatUntilCanceled heartbeats until it is told to stop.
-func beatUntilCanceled(begun *gate) func(context.Context) error {
+// beatUntilCanceled heartbeats until it is told to stop; not while the server may
+// be dead: the SDK takes a heartbeat that fails for a second for a cancellation.
+func beatUntilCanceled(begun, alive *gate) func(context.Context) error {
 	return func(ctx context.Context) error {
 		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
+		begun.open()
+		if err := alive.wait(ctx); err != nil {
+			return err
+		}
 		for {
 			activity.RecordHeartbeat(ctx, "beat")
-			begun.open()
 			select {
 			case <-ctx.Done():
 				return temporal.NewCanceledError("tidied up")

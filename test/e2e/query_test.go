@@ -158,6 +158,12 @@ func queryWaitsForAWorker(s *scene) {
 	answered := make(chan error, 1)
 	go func() {
 		v, err := s.client.QueryWorkflow(s.ctx, run.GetID(), "", "state", 0)
+		late := func() bool {
+			return is[*serviceerror.DeadlineExceeded](err) || errors.Is(err, context.DeadlineExceeded)
+		}
+		for late() && s.ctx.Err() == nil { // the SDK gives up after 10 s
+			v, err = s.client.QueryWorkflow(s.ctx, run.GetID(), "", "state", 0)
+		}
 		if err == nil {
 			var n int
 			if err = v.Get(&n); err == nil && n != 1 {

@@ -118,8 +118,27 @@ func (s *scene) same(got, want any) {
 func result[T any](s *scene, run client.WorkflowRun) T {
 	s.Helper()
 	var v T
-	s.must(run.Get(s.ctx, &v))
+	if err := run.Get(s.ctx, &v); err != nil {
+		s.tell(run)
+		s.Fatal(err)
+	}
 	return v
+}
+
+// tell writes down the history of a run that went wrong.
+func (s *scene) tell(run client.WorkflowRun) {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), 10*time.Second)
+	defer cancel()
+	all := s.client.GetWorkflowHistory(ctx, run.GetID(), run.GetRunID(), false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for all.HasNext() {
+		e, err := all.Next()
+		if err != nil {
+			s.Log(err)
+			return
+		}
+		s.Logf("%d %v %v %v", e.EventId, e.EventTime.AsTime().Format(time.StampMilli), e.EventType, e.Attributes)
+	}
 }
 
 // failure waits for the end of a run, which must be bad.
