@@ -11,7 +11,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 dir=${SERVICES_DIR:-$root/build/services}/$name
-installs=$root/build/services # programs that are no packages of the system; any number of SERVICES_DIRs share them
+installs=${SERVICES_INSTALLS:-$root/build/services} # programs that are no packages of the system; any number of SERVICES_DIRs share them
 mkdir -p "$dir" "$installs"
 
 fail() { echo "$name: $1" >&2; exit "${2:-1}"; }

@@ -27,6 +27,7 @@ func bare(t *testing.T) {
 	}
 	t.Setenv("PATH", bin)
 	t.Setenv("SERVICES_DIR", t.TempDir())
+	t.Setenv("SERVICES_INSTALLS", t.TempDir())
 }
 
 // asked hears how a test ended that asked for a database.
