@@ -168,10 +168,11 @@ func (l *load) ack() {
 	}
 }
 
-// fail reports what must not happen, unless the load is being stopped.
+// fail reports what must not happen, unless the load is being stopped, and ends the load.
 func (l *load) fail(format string, args ...any) {
 	if l.ctx.Err() == nil {
 		l.t.Errorf(format, args...)
+		l.stop()
 	}
 }
 
