@@ -37,13 +37,25 @@ func (l *Log) Reply(r port.Reply, at store.Seq, out *port.Effects) {
 	case r.Call == port.Call{}:
 	case !l.Active():
 		out.Add(moved(r))
-	case l.cfg.Exclusive && l.state == active && at <= l.durable:
-		out.Add(r)
 	case l.cfg.Exclusive:
-		l.wait(waiting{at: at, effect: r})
+		l.ReplyUnproven(r, at, out)
 	default:
 		l.proofs.ticket++
 		l.wait(waiting{at: at, ticket: l.proofs.ticket, effect: r})
+	}
+}
+
+// ReplyUnproven is Reply without the proof of ownership: for what promises nothing
+// until the caller comes back with it, and is turned away then if it is stale.
+func (l *Log) ReplyUnproven(r port.Reply, at store.Seq, out *port.Effects) {
+	switch {
+	case r.Call == port.Call{}:
+	case !l.Active():
+		out.Add(moved(r))
+	case l.state == active && at <= l.durable:
+		out.Add(r)
+	default:
+		l.wait(waiting{at: at, effect: r})
 	}
 }
 

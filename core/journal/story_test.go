@@ -22,7 +22,7 @@ import (
 //	open | sleep <duration> | back <duration> (wall clock) | end | close | drain | hold | release
 //	opened epoch=n [displaced=e/n] [last=n] [record <seq> <change>...]
 //	put p/k=v... | fresh p/k=v... | delete p/k... | drop p...  (changes; "then" joins several lines into a step)
-//	reply <call> [at=n] | send <n> [at=n] | read <p/k>... <p[from,to)limit>...
+//	reply <call> [at=n] | unproven <call> [at=n] | send <n> [at=n] | read <p/k>... <p[from,to)limit>...
 //	take | appended <seq> done|unknown|fenced
 //	flushed|confirmed|opened|readback ... [err=fenced|unavailable|retired|missing]
 //	peek p/k... | state
@@ -126,7 +126,7 @@ func (s *story) do(t *testing.T, verb string, words []string) {
 		s.complete(verb, opts, rest)
 	case "put", "fresh", "delete", "drop":
 		s.change(verb, words)
-	case "reply", "send", "read":
+	case "reply", "unproven", "send", "read":
 		s.ask(verb, opts, words)
 	case "peek", "state":
 		s.show(verb, rest)
@@ -277,6 +277,8 @@ func (s *story) ask(verb string, opts map[string]string, words []string) {
 	switch verb {
 	case "reply":
 		s.log.Reply(port.Reply{Call: port.Call{ID: number(words[0])}}, at, &s.out)
+	case "unproven":
+		s.log.ReplyUnproven(port.Reply{Call: port.Call{ID: number(words[0])}}, at, &s.out)
 	case "send":
 		s.log.SendAfter(port.Address{Role: port.RoleQueues}, port.Gone{Call: port.Call{ID: number(words[0])}}, at, &s.out)
 	case "read":

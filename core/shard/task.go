@@ -72,7 +72,8 @@ func (s *Shard) workflowTaken(e *entry, in *port.Taken) {
 	if again { // its history ends where it was first given out: a later query may want to see more
 		queries = nil
 	}
-	s.log.Reply(port.Reply{Call: in.Poll.Call, Body: s.taskAnswer(e, bs, queries), Token: e.run.Token()}, at, s.out)
+	// A start that another owner does not know of is refused by its nonce when it is answered.
+	s.log.ReplyUnproven(port.Reply{Call: in.Poll.Call, Body: s.taskAnswer(e, bs, queries), Token: e.run.Token()}, at, s.out)
 }
 
 // taskAnswer is what a worker gets for the started workflow task: the first page
