@@ -120,10 +120,13 @@ func some[T float64 | time.Duration](r *universe.Rand, x T) T {
 func (p *Plan) drawFaults(r *universe.Rand) {
 	rate := func(most float64) float64 { return some(r, most*r.Float64()) }
 	p.Cluster.WireLoss, p.Cluster.CallLoss = rate(0.05), rate(0.05)
+	if r.IntN(3) == 0 {
+		p.Cluster.Limits.Blob, p.Cluster.Limits.BlobCut, p.World.Oversize = 8<<10, 2<<10, 9<<10
+	}
 	p.Store.FailBefore, p.Store.FailAfter, p.Store.Late, p.Store.Tardy, p.Store.Twice = rate(0.02), rate(0.02), rate(0.02), rate(0.02), rate(0.2)
 	w := &p.World
 	w.Vanish, w.Late, w.Twice, w.Forge = rate(0.05), rate(0.05), rate(0.1), rate(0.05)
-	w.FailTask, w.BadTask, w.Die, w.Hostile, w.Abandon = rate(0.1), rate(0.1), rate(0.01), rate(0.1), rate(0.1)
+	w.FailTask, w.BadTask, w.Die, w.Hostile, w.Abandon = rate(0.1), rate(0.1), rate(0.01), rate(0.2), rate(0.1)
 	mean := func() time.Duration { return some(r, r.Between(2*time.Second, 30*time.Second)) }
 	f := &p.Faults
 	f.Crash, f.Drain, f.Stall, f.Pause, f.Jump, f.Slow, f.Down, f.Worker = mean(), mean()*3, mean(), mean(), mean(), mean(), mean(), mean()

@@ -104,6 +104,7 @@ type simulation struct {
 	ledger  *check.Ledger
 	queues  *check.Queues
 	memory  *check.Memory
+	claims  *check.Claims
 	levels  *check.Levels
 	store   *weakstore.Store
 	cluster *cluster.Cluster
@@ -120,7 +121,7 @@ type simulation struct {
 func newSimulation(seed uint64, plan Plan, script *Scenario, o Options) *simulation {
 	s := &simulation{plan: plan, script: script, u: universe.New(seed, o.Trace), traced: o.Trace != nil, options: o}
 	s.ledger = check.NewLedger(s.u.Now, s.fail)
-	s.queues, s.memory = check.NewQueues(s.fail), check.NewMemory(s.fail)
+	s.queues, s.memory, s.claims = check.NewQueues(s.fail), check.NewMemory(s.fail), check.NewClaims(s.fail)
 	s.store = weakstore.New(s.u, s.plan.Store, s)
 	if s.traced {
 		s.ledger.Tell = s.recorded

@@ -66,6 +66,9 @@ func (s *simulation) Stepped(p *cluster.Process, at port.Address, m port.Machine
 			s.fail(b)
 		}
 	}
+	if s.plan.Cluster.Nodes > 1 && !s.store.Exclusive() && (at.Role == port.RoleShard || at.Role == port.RoleRegistry) {
+		s.claims.Stepped(p.Boot(), at, m, in, out)
+	}
 	switch at.Role {
 	case port.RoleQueues:
 		s.queues.Stepped(p.Boot(), at, in, out)
@@ -73,8 +76,10 @@ func (s *simulation) Stepped(p *cluster.Process, at port.Address, m port.Machine
 		s.levels.Stepped(p.Boot(), at, m, in)
 		for _, e := range out {
 			if x, ok := e.(port.Publish); ok {
-				if b := s.ledger.Published(x.Snapshot); b != nil {
-					s.fail(b)
+				for _, b := range []*check.Breach{s.ledger.Published(x.Snapshot), s.ledger.Shown(p.Boot(), x.Snapshot)} {
+					if b != nil {
+						s.fail(b)
+					}
 				}
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"perdure/sim/mutants"
@@ -23,7 +24,7 @@ type mutantsCommand struct {
 	Only   string        `placeholder:"TEXT" help:"Only mutants whose name has this in it."`
 	Budget int           `default:"400" placeholder:"N" help:"Seeds that a mutant may survive. Default: ${default}."`
 	From   uint64        `default:"1" placeholder:"N" help:"The first seed. Default: ${default}."`
-	Jobs   int           `default:"2" placeholder:"N" help:"How many seeds to run at once. Default: ${default}."`
+	Jobs   int           `default:"2" placeholder:"N" help:"How many mutants to build and run at once. Default: ${default}."`
 	Shrink string        `placeholder:"DIR" help:"Write a scenario of each mutant's failure into this folder."`
 	Tests  string        `default:"sim/testdata" placeholder:"DIR" help:"Where scenarios named after mutants are; each must still find its own. Default: ${default}."`
 	Each   time.Duration `default:"3m" placeholder:"DURATION" help:"A mutant that runs longer hangs. Default: ${default}."`
@@ -34,6 +35,7 @@ type verdict struct {
 	seeds    int // that it took
 	killer   string
 	scenario string // what its scenario, if it has one, says of it
+	err      error  // it could not be tried
 }
 
 // Bounds on the power of the simulator, below which the command fails.
@@ -57,10 +59,11 @@ func (c *mutantsCommand) Run() error {
 	fmt.Printf("%d mutants, up to %d seeds each, from %d\n", len(all), c.Budget, c.From)
 	var took []int
 	killers := map[string]int{}
-	for _, m := range all {
-		v, err := c.try(m, dir)
-		if err != nil {
-			return err
+	verdicts := c.tryAll(all, dir)
+	for i, m := range all {
+		v := <-verdicts[i]
+		if v.err != nil {
+			return v.err
 		}
 		if v.killer == "" {
 			fmt.Printf("%-36s SURVIVED %d seeds: %s\n", m.Name, c.Budget, m.What)
@@ -71,6 +74,31 @@ func (c *mutantsCommand) Run() error {
 		killers[v.killer]++
 	}
 	return c.summary(len(all), took, killers)
+}
+
+// tryAll tries the mutants, several at once, each in a folder of its own; a verdict comes for each.
+func (c *mutantsCommand) tryAll(all []*mutants.Mutant, dir string) []chan verdict {
+	verdicts := make([]chan verdict, len(all))
+	for i := range verdicts {
+		verdicts[i] = make(chan verdict, 1)
+	}
+	var next atomic.Int64
+	for n := range max(c.Jobs, 1) {
+		go func() {
+			own := filepath.Join(dir, strconv.Itoa(n))
+			err := os.MkdirAll(own, 0o700)
+			for i := next.Add(1) - 1; i < int64(len(all)); i = next.Add(1) - 1 {
+				var v verdict
+				if err == nil {
+					v, v.err = c.try(all[i], own)
+				} else {
+					v.err = err
+				}
+				verdicts[i] <- v
+			}
+		}()
+	}
+	return verdicts
 }
 
 // try builds a mutant and runs it.
@@ -162,7 +190,7 @@ func (c *mutantsCommand) hunt(bin, report string) (verdict, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.Each)
 	defer cancel()
 	_ = os.Remove(report)
-	run := exec.CommandContext(ctx, bin, "run", "--once", "--first", "--seeds", strconv.Itoa(c.Budget), "--from", strconv.FormatUint(c.From, 10), "--jobs", strconv.Itoa(c.Jobs), "--json", report)
+	run := exec.CommandContext(ctx, bin, "run", "--once", "--first", "--seeds", strconv.Itoa(c.Budget), "--from", strconv.FormatUint(c.From, 10), "--jobs", "1", "--json", report)
 	said, err := run.CombinedOutput()
 	if ctx.Err() != nil {
 		return verdict{seeds: c.Budget, killer: fmt.Sprintf("hangs for %v", c.Each)}, nil

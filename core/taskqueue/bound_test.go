@@ -51,3 +51,26 @@ func TestWindowReusesMemory(t *testing.T) {
 		t.Fatalf("room for %d tasks to hold %d", cap(w.tasks), w.len())
 	}
 }
+
+// An alarm is in wall time: when the clock is put back it would ring too late, and
+// polls would outlast their callers.
+func TestClockPutBackMovesTheAlarm(t *testing.T) {
+	m := New(Config{})
+	var out port.Effects
+	at := func(mono, back time.Duration) port.Clock { return port.Clock{Wall: storyStart.Add(mono - back), Mono: mono} }
+	m.Step(at(0, 0), port.Start{}, &out)
+	q := port.QueueKey{Name: "q", Type: port.WorkflowQueue}
+	m.Step(at(0, 0), &port.Poll{Call: port.Call{ID: 1}, Queue: q, Deadline: storyStart.Add(5 * time.Second)}, &out)
+	out.Reset()
+	const back = 2 * time.Minute
+	m.Step(at(time.Second, back), port.Gone{Call: port.Call{ID: 7}}, &out)
+	alarm, ok := out.List[len(out.List)-1].(port.Alarm)
+	if want := storyStart.Add(5*time.Second - back); len(out.List) != 1 || !ok || !alarm.At.Equal(want) {
+		t.Fatalf("effects %v, want an alarm at %v", out.List, want)
+	}
+	out.Reset()
+	m.Step(at(2*time.Second, back), port.Gone{Call: port.Call{ID: 7}}, &out)
+	if len(out.List) > 0 {
+		t.Errorf("effects %v of an alarm that is set well", out.List)
+	}
+}

@@ -42,6 +42,10 @@ const (
 	normalMemory = 20 * time.Second // without a poll queries of a normal queue are refused after it
 )
 
+// wallSlack is how far the wall clock may fall behind before the alarm is set anew:
+// an alarm is in wall time, and would ring as much too late.
+const wallSlack = time.Second
+
 // expirePerStep bounds the timers handled in one step; the rest follows in the next.
 const expirePerStep = 256
 
@@ -75,6 +79,7 @@ type Queues struct {
 	timers   timers
 	armed    bool
 	alarm    time.Duration // when the armed alarm fires
+	rings    time.Time     // the same in wall time, as that was then
 	bytes    int           // of all tasks in memory
 	free     *waiter       // waiters to use again
 	draining bool
@@ -160,11 +165,12 @@ func (m *Queues) arm(now port.Clock, out *port.Effects) {
 		return
 	}
 	at := m.timers[0].at
-	if m.armed && m.alarm <= at {
+	if m.armed && m.alarm <= at && now.Wall.Add(m.alarm-now.Mono).After(m.rings.Add(-wallSlack)) {
 		return
 	}
 	m.armed, m.alarm = true, at
-	out.Add(port.Alarm{At: now.Wall.Add(at - now.Mono)})
+	m.rings = now.Wall.Add(at - now.Mono)
+	out.Add(port.Alarm{At: m.rings})
 }
 
 // Memory tells how many bytes of tasks are held, how many may be, and in how many

@@ -43,6 +43,7 @@ const (
 	PublishedIsDurable   Promise = "P31 published_is_durable"
 	AsksBeforeDisplacing Promise = "P32 asks_before_displacing"
 	LevelKnownByAll      Promise = "P33 level_known_by_all"
+	GrantedWhenLeft      Promise = "P34 granted_when_left"
 )
 
 // Breach is a broken promise.

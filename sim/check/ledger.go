@@ -39,6 +39,7 @@ type Ledger struct {
 	tails   map[store.ShardID][]tailRecord
 	tables  tables
 	were    map[namespaceWas]bool // namespaces as they were ever durable
+	shown   map[uint64]uint64     // version of the registry that each life of a node showed last
 	level   port.Level            // of the cluster
 	owners  map[store.ShardID]store.Fence
 	open    map[string]*Run      // of each workflow the run that began last
@@ -89,7 +90,7 @@ func NewLedger(now func() time.Duration, fail func(*Breach)) *Ledger {
 	return &Ledger{
 		Fail: fail, now: now, runs: map[string]*Run{}, parts: map[store.Partition]map[string]image{},
 		owners: map[store.ShardID]store.Fence{}, stamps: map[store.ShardID]time.Time{}, open: map[string]*Run{}, times: map[string]*timeline{}, given: map[given]string{},
-		last: map[store.ShardID]store.Seq{}, trimmed: map[store.ShardID]store.Seq{}, were: map[namespaceWas]bool{}, tails: map[store.ShardID][]tailRecord{}, effects: effect.NewLedger(),
+		last: map[store.ShardID]store.Seq{}, trimmed: map[store.ShardID]store.Seq{}, were: map[namespaceWas]bool{}, shown: map[uint64]uint64{}, tails: map[store.ShardID][]tailRecord{}, effects: effect.NewLedger(),
 	}
 }
 

@@ -41,6 +41,15 @@ func (l *Ledger) Published(s *port.Snapshot) *Breach {
 	return nil
 }
 
+// Shown holds a snapshot against the one that the same life of a node showed before: no node goes back.
+func (l *Ledger) Shown(boot uint64, s *port.Snapshot) *Breach {
+	if was := l.shown[boot]; s.Version < was {
+		return breach(PublishedIsDurable, "", "a node shows version %d of the registry after version %d", s.Version, was)
+	}
+	l.shown[boot] = s.Version
+	return nil
+}
+
 // Known holds what a node that is well knows of the namespaces against the rows of the registry.
 func (l *Ledger) Known(s *port.Snapshot) *Breach {
 	if l.now()-l.changed <= staleness {

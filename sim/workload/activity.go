@@ -2,8 +2,10 @@ package workload
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
+	commonpb "go.temporal.io/api/common/v1"
 	failurepb "go.temporal.io/api/failure/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/protobuf/proto"
@@ -65,7 +67,7 @@ func (a *attempt) beat() {
 }
 
 func (a *attempt) heartbeat() proto.Message {
-	ns, details := a.x.world.cfg.Namespace, program.Payloads(int(a.task.Attempt))
+	ns, details := a.x.world.cfg.Namespace, a.oversized(program.Payloads(int(a.task.Attempt)))
 	if a.plan.ByID {
 		return &workflowservice.RecordActivityTaskHeartbeatByIdRequest{
 			Namespace: ns, WorkflowId: a.task.WorkflowExecution.WorkflowId, RunId: a.task.WorkflowExecution.RunId, ActivityId: a.task.ActivityId, Identity: a.x.name, Details: details}
@@ -75,7 +77,7 @@ func (a *attempt) heartbeat() proto.Message {
 
 func (a *attempt) cancel() {
 	a.ended = true
-	ns, details := a.x.world.cfg.Namespace, program.Payloads(a.plan.ID+"/canceled")
+	ns, details := a.x.world.cfg.Namespace, a.oversized(program.Payloads(a.plan.ID+"/canceled"))
 	var req proto.Message = &workflowservice.RespondActivityTaskCanceledRequest{Namespace: ns, TaskToken: a.task.TaskToken, Identity: a.x.name, Details: details}
 	if a.plan.ByID {
 		req = &workflowservice.RespondActivityTaskCanceledByIdRequest{
@@ -110,7 +112,10 @@ func (a *attempt) failure(token []byte) proto.Message {
 	case 1:
 		f.Cause = &failurepb.Failure{Message: "cause", FailureInfo: &failurepb.Failure_CanceledFailureInfo{CanceledFailureInfo: &failurepb.CanceledFailureInfo{}}}
 	}
-	ns, details := a.x.world.cfg.Namespace, program.Payloads("last")
+	ns, details := a.x.world.cfg.Namespace, a.oversized(program.Payloads("last"))
+	if details.Payloads[0].Metadata == nil {
+		f.Message, f.StackTrace = strings.Repeat("long ", 2000), strings.Repeat("trace ", 2000)
+	}
 	if a.plan.ByID {
 		return &workflowservice.RespondActivityTaskFailedByIdRequest{
 			Namespace: ns, WorkflowId: a.task.WorkflowExecution.WorkflowId, RunId: a.task.WorkflowExecution.RunId, ActivityId: a.task.ActivityId,
@@ -121,7 +126,7 @@ func (a *attempt) failure(token []byte) proto.Message {
 
 // completion has a result of its own for each attempt, as a token may be used twice.
 func (a *attempt) completion(token []byte) proto.Message {
-	result := program.Payloads(fmt.Sprintf("%s#%d-%s-%d", a.plan.ID, a.task.Attempt, a.x.name, a.x.rand.Uint32()))
+	result := a.oversized(program.Payloads(fmt.Sprintf("%s#%d-%s-%d", a.plan.ID, a.task.Attempt, a.x.name, a.x.rand.Uint32())))
 	if a.plan.ByID {
 		return &workflowservice.RespondActivityTaskCompletedByIdRequest{
 			Namespace: a.x.world.cfg.Namespace, WorkflowId: a.task.WorkflowExecution.WorkflowId, RunId: a.task.WorkflowExecution.RunId,
@@ -129,6 +134,15 @@ func (a *attempt) completion(token []byte) proto.Message {
 		}
 	}
 	return &workflowservice.RespondActivityTaskCompletedRequest{Namespace: a.x.world.cfg.Namespace, TaskToken: token, Result: result, Identity: a.x.name}
+}
+
+// oversized is a payload as it was meant, or one of no meaning that is too large.
+func (a *attempt) oversized(p *commonpb.Payloads) *commonpb.Payloads {
+	w := a.x.world
+	if w.cfg.Oversize == 0 || !w.bad(a.x.rand, w.cfg.Hostile) {
+		return p
+	}
+	return &commonpb.Payloads{Payloads: []*commonpb.Payload{{Data: make([]byte, w.cfg.Oversize)}}}
 }
 
 // send repeats an answer as SDKs do, until it is known to be of no use.

@@ -151,7 +151,8 @@ func (c *client) extras(req *workflowservice.StartWorkflowExecutionRequest) {
 	case 0:
 		req.Memo = &commonpb.Memo{Fields: map[string]*commonpb.Payload{"made": program.Payload(c.name)}}
 	case 1:
-		req.SearchAttributes = attributes("one", "two")
+		req.SearchAttributes = universe.Pick(c.rand, attributes("one", "two"), systemAttributes())
+		req.Links = []*commonpb.Link{{Variant: &commonpb.Link_BatchJob_{BatchJob: &commonpb.Link_BatchJob{JobId: "job"}}}}
 	case 2:
 		req.Priority = &commonpb.Priority{PriorityKey: int32(1 + c.rand.IntN(5)), FairnessKey: c.name}
 	case 3:

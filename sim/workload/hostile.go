@@ -15,10 +15,14 @@ import (
 	"perdure/sim/check"
 	"perdure/sim/cluster"
 	"perdure/sim/program"
+	"perdure/sim/universe"
 )
 
 // nonsense sends something that nobody should send. Nothing but a refusal may come of it.
 func (d *deed) nonsense(req proto.Message) {
+	if _, ok := req.(*workflowservice.GetClusterInfoRequest); ok {
+		d.info = universe.Pick(d.rand, badClients()...)
+	}
 	d.call(req, callTimeout, func(r cluster.Result) {
 		if b := check.NonsenseAccepted(req, r.OK()); b != nil {
 			d.world.Fail(b)
@@ -77,6 +81,9 @@ func (c *client) nonsense() []proto.Message {
 		&workflowservice.UpdateNamespaceRequest{Namespace: ns, Config: &namespacepb.NamespaceConfig{WorkflowExecutionRetentionTtl: durationpb.New(-time.Hour)}},
 		&workflowservice.RespondQueryTaskCompletedRequest{Namespace: ns, TaskToken: []byte{1, 2, 3}},
 		&workflowservice.UpdateWorkflowExecutionRequest{Namespace: ns, WorkflowExecution: e},
+		c.badStart(), c.badStart(), c.badStart(), c.badStart(), c.badStart(), c.badStart(), c.badStart(), c.badStart(),
+		c.badSignalWithStart(), c.badSignalWithStart(), c.badSignalWithStart(), c.badSignalWithStart(), c.badSignalWithStart(),
+		c.badCall(), c.badCall(), c.badCall(), c.badCall(), c.badCall(), c.badCall(), c.badCall(), c.badCall(), c.badCall(), c.badCall(),
 	}
 }
 
@@ -92,6 +99,8 @@ func (c *client) odd() proto.Message {
 		&workflowservice.RespondWorkflowTaskFailedRequest{Namespace: ns, TaskToken: c.stolen(), Cause: enumspb.WORKFLOW_TASK_FAILED_CAUSE_UNSPECIFIED},
 		&workflowservice.RespondActivityTaskFailedRequest{Namespace: ns, TaskToken: c.stolen()},
 		&workflowservice.GetSystemInfoRequest{},
+		&workflowservice.GetSearchAttributesRequest{},
+		&workflowservice.ShutdownWorkerRequest{Namespace: ns},
 		&workflowservice.GetClusterInfoRequest{},
 		&workflowservice.TerminateWorkflowExecutionRequest{Namespace: ns, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: e.WorkflowId}, FirstExecutionRunId: e.RunId},
 	}

@@ -114,6 +114,15 @@ func unknownAttributes() *commonpb.SearchAttributes {
 	return &commonpb.SearchAttributes{IndexedFields: map[string]*commonpb.Payload{"Unknown": program.Payload(1)}}
 }
 
+// systemAttributes are others that clients may set, of several types; empty ones are dropped.
+func systemAttributes() *commonpb.SearchAttributes {
+	return &commonpb.SearchAttributes{IndexedFields: map[string]*commonpb.Payload{
+		"TemporalSchedulePaused": program.Payload(true), "TemporalScheduledStartTime": program.Payload("2030-01-01T00:00:00Z"),
+		"BatcherUser": program.Payload([]string{"alone"}), "BatcherNamespace": program.Payload(nil), "BuildIds": program.Payload([]string{}),
+		"TemporalScheduledById": {Metadata: map[string][]byte{"encoding": []byte("binary/null")}},
+	}}
+}
+
 // attributes are search attributes that every namespace has.
 func attributes(values ...string) *commonpb.SearchAttributes {
 	return &commonpb.SearchAttributes{IndexedFields: map[string]*commonpb.Payload{"TemporalChangeVersion": program.Payload(values)}}

@@ -12,6 +12,7 @@ import (
 	"perdure/core/port"
 	"perdure/sim/cluster"
 	"perdure/sim/program"
+	"perdure/sim/universe"
 )
 
 // worker is a process that runs workflows and activities of one queue.
@@ -35,8 +36,9 @@ type poller struct {
 }
 
 const (
-	pollTimeout = 70 * time.Second
-	cacheMax    = 6 // runs; small, so that they are replayed now and then
+	longPoll  = 70 * time.Second // of most workers, longer than servers let polls wait
+	shortPoll = 15 * time.Second // of some
+	cacheMax  = 6                // runs; small, so that they are replayed now and then
 )
 
 func newWorker(w *World, queue, name string) *worker {
@@ -82,7 +84,7 @@ func (p *poller) next() {
 	if x.life != p.life || x.world.stopped {
 		return
 	}
-	p.call = x.call(p.req(), pollTimeout, func(r cluster.Result) {
+	p.call = x.call(p.req(), universe.Pick(x.rand, longPoll, longPoll, shortPoll), func(r cluster.Result) {
 		p.call = nil
 		if x.life != p.life {
 			return

@@ -40,6 +40,7 @@ type Config struct {
 	Abandon  float64 // a client gives up a call
 	Query    float64 // a client asks a query instead of something else
 	Reads    float64 // it reads
+	Oversize int     // bytes of a payload that is too large; 0: the limits are too far away
 }
 
 // World is everything outside the cluster.
