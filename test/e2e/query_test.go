@@ -43,10 +43,16 @@ func counter(ctx workflow.Context) (string, error) {
 func (s *scene) query(run client.WorkflowRun, kind string, args ...any) (n int, err error) {
 	s.Helper()
 	v, err := s.client.QueryWorkflow(s.ctx, run.GetID(), run.GetRunID(), kind, args...)
+	late := func() bool {
+		return is[*serviceerror.DeadlineExceeded](err) || errors.Is(err, context.DeadlineExceeded)
+	}
+	for late() && s.ctx.Err() == nil { // the SDK gives up after 10 s
+		v, err = s.client.QueryWorkflow(s.ctx, run.GetID(), run.GetRunID(), kind, args...)
+	}
 	if err != nil {
 		return 0, err
 	}
-	return n, errors.Join(v.Get(&n), nil)
+	return n, v.Get(&n)
 }
 
 func (s *scene) asked(run client.WorkflowRun, want int) {
@@ -157,18 +163,9 @@ func queryWaitsForAWorker(s *scene) {
 	s.signal(run, "add", nil)
 	answered := make(chan error, 1)
 	go func() {
-		v, err := s.client.QueryWorkflow(s.ctx, run.GetID(), "", "state", 0)
-		late := func() bool {
-			return is[*serviceerror.DeadlineExceeded](err) || errors.Is(err, context.DeadlineExceeded)
-		}
-		for late() && s.ctx.Err() == nil { // the SDK gives up after 10 s
-			v, err = s.client.QueryWorkflow(s.ctx, run.GetID(), "", "state", 0)
-		}
-		if err == nil {
-			var n int
-			if err = v.Get(&n); err == nil && n != 1 {
-				err = errors.New("the query did not see the signal before it")
-			}
+		n, err := s.query(run, "state", 0)
+		if err == nil && n != 1 {
+			err = errors.New("the query did not see the signal before it")
 		}
 		answered <- err
 	}()
