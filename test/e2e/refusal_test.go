@@ -124,7 +124,7 @@ func refusesUnknownSearchAttributes(s *scene) {
 	o := client.StartWorkflowOptions{TypedSearchAttributes: temporal.NewSearchAttributes(unknown.ValueSet("x"))}
 	_, err := s.client.ExecuteWorkflow(s.ctx, s.options(o, "upsert"), "upsert")
 	s.invalid("a start", err)
-	run := s.startWith(client.StartWorkflowOptions{WorkflowTaskTimeout: time.Second}, "upsert")
+	run := s.start("upsert")
 	s.halfway()
 	s.signal(run, "go", nil)
 	failed := s.await(run, enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED).GetWorkflowTaskFailedEventAttributes()
@@ -155,7 +155,7 @@ func refusesBadCommands(s *scene) {
 		ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute, ActivityID: strings.Repeat("x", 1001)})
 		return workflow.ExecuteActivity(ctx, "any").Get(ctx, nil)
 	}}, nil)
-	run := s.startWith(client.StartWorkflowOptions{WorkflowTaskTimeout: time.Second}, "bad")
+	run := s.start("bad")
 	s.halfway()
 	s.signal(run, "go", nil)
 	failed := s.await(run, enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED).GetWorkflowTaskFailedEventAttributes()

@@ -157,7 +157,7 @@ func workerPanicsThenIsFixed(s *scene) {
 		}
 		return "fixed", nil
 	}}, nil)
-	run := s.startWith(client.StartWorkflowOptions{WorkflowTaskTimeout: time.Second}, "fragile")
+	run := s.start("fragile")
 	failed := s.await(run, enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED).GetWorkflowTaskFailedEventAttributes()
 	s.same(failed.Cause, enumspb.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE)
 	s.halfway()
