@@ -81,6 +81,11 @@ configure() { # NODE PORT
 		  - class_name: org.apache.cassandra.locator.SimpleSeedProvider
 		    parameters: [{seeds: "127.0.0.1:$(($2 + 1))"}]
 	YAML
+	if [ -s "$base/tls/server.p12" ]; then
+		cat >>"$dir/conf/cassandra.yaml" <<-YAML
+			client_encryption_options: {enabled: true, optional: true, keystore: $base/tls/server.p12, keystore_password: perdure, store_type: PKCS12}
+		YAML
+	fi
 	case $version in 5.*) echo "commitlog_disk_access_mode: auto" >>"$dir/conf/cassandra.yaml" ;; esac
 	cat >"$dir/conf/logback.xml" <<-XML
 		<configuration>
@@ -124,6 +129,10 @@ start() { # one after another: a node joins only a ring that stands
 	command -v java >/dev/null || cannot "there is no java; Java 17 is needed"
 	java -version 2>&1 | grep 'version "17\.' >/dev/null || cannot "Java 17 is needed, this is $(java -version 2>&1 | head -n 1)"
 	fetch
+	certify
+	if [ -s "$dir/tls/server.crt" ] && [ ! -s "$dir/tls/server.p12" ]; then
+		openssl pkcs12 -export -in "$dir/tls/server.crt" -inkey "$dir/tls/server.key" -passout pass:perdure -out "$dir/tls/server.p12" || fail "making a key store failed"
+	fi
 	local n p
 	p=$(port)
 	for n in $(seq "$nodes"); do on "$n" start_node "$n" "$p"; done

@@ -4,6 +4,7 @@
 #   stop    end it in good order      kill   end it with SIGKILL, all of its processes
 #   pids    its processes             url    where it is
 #   fresh NAME   make an empty database of that name, start all if need be, print its URL
+#   ca      the certificate of the authority that signed the database's own, for TLS (not MySQL, whose TLS is too old)
 #   sql STATEMENTS [USER]   carry them out, by default as its administrator; else the password is USER too (not Cassandra)
 #
 # Data, port and pid are below build/services (SERVICES_DIR), which git ignores. Exit code 3: it cannot be had here.
@@ -116,6 +117,21 @@ run() { # ACCOUNT COMMAND...
 # greets says whether something on the port speaks first, as MySQL does.
 greets() { (exec 3<>"/dev/tcp/127.0.0.1/$(port)" && [ -n "$(timeout 5 head -c 5 <&3 | tr -d '\0')" ]) 2>/dev/null; }
 
+# certify makes an authority, and a certificate of it for 127.0.0.1, in $dir/tls. Without openssl there is no TLS.
+certify() {
+	[ ! -s "$dir/tls/server.crt" ] && command -v openssl >/dev/null || return 0
+	mkdir -p "$dir/tls"
+	(
+		cd "$dir/tls"
+		openssl req -new -x509 -days 3650 -nodes -subj "/CN=perdure tests" -out ca.crt -keyout ca.key
+		openssl req -new -nodes -subj /CN=127.0.0.1 -out server.csr -keyout server.key
+		echo "subjectAltName=IP:127.0.0.1" >san
+		openssl x509 -req -days 3650 -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -extfile san -out server.crt.new
+		chmod 600 server.key
+		mv server.crt.new server.crt
+	) >"$dir/tls.log" 2>&1 || fail "making certificates failed, see $dir/tls.log"
+}
+
 own_folder() { # ACCOUNT
 	[ "$(id -u)" = 0 ] || return 0
 	chown "$1" "$dir"
@@ -143,7 +159,11 @@ main() { # COMMAND
 		fresh "$2" >&2
 		url "$2"
 		;;
+	ca)
+		[ -s "$dir/tls/ca.crt" ] || cannot "there is no openssl, or it speaks no TLS that is of use"
+		echo "$dir/tls/ca.crt"
+		;;
 	sql) sql "${2:?statements are missing}" "${3:-}" ;;
-	*) fail "usage: $0 start|stop|kill|pids|url|fresh NAME|sql STATEMENTS" 2 ;;
+	*) fail "usage: $0 start|stop|kill|pids|url|fresh NAME|ca|sql STATEMENTS" 2 ;;
 	esac
 }
