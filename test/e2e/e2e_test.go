@@ -65,8 +65,7 @@ func TestCasesAcrossAKill(t *testing.T) {
 // TestCasesOnStores plays the cases on real databases: across a kill, and on a
 // server that lives too unless time is short.
 func TestCasesOnStores(t *testing.T) {
-	kinds := []string{"postgres", "mysql"} // Cassandra too slowly for every change: make test-stores STORES=cassandra plays on it
-	for _, kind := range service.Stores(kinds...) {
+	for _, kind := range service.Stores("postgres", "mysql", "cassandra") {
 		t.Run(kind, func(t *testing.T) {
 			if strings.HasPrefix(kind, "cassandra") {
 				attemptTime = lateTried
