@@ -249,6 +249,11 @@ func TestSeveralSetUpOneKeyspace(t *testing.T) {
 	if _, err := Open(opts); !errors.Is(err, schema.ErrNewer) {
 		t.Errorf("a newer schema: %v", err)
 	}
+	for _, plan := range []func(schema.Schema) ([]string, error){schema.ForSetup, schema.ForUpdate} {
+		if _, err := plan(s); !errors.Is(err, schema.ErrNewer) {
+			t.Errorf("a plan for a newer schema: %v", err)
+		}
+	}
 	if err := s.session.Query("DROP KEYSPACE " + opts.Keyspace).Exec(); err != nil {
 		t.Fatal(err)
 	}
