@@ -66,13 +66,26 @@ func cut(err error) bool {
 // callTime bounds one call, so that none hangs on a server that died.
 const callTime = 10 * time.Second
 
-// again makes a call until its outcome is known.
+// again makes a call until its outcome is known, with the growing waits that SDKs make.
 func again[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
-	for {
+	for gap := leastGap; ; gap = min(2*gap, mostGap) {
 		v, err := once(ctx, call)
 		if !cut(err) || ctx.Err() != nil {
 			return v, err
 		}
+		pause(ctx, gap)
+	}
+}
+
+const (
+	leastGap = 20 * time.Millisecond
+	mostGap  = 500 * time.Millisecond
+)
+
+func pause(ctx context.Context, gap time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(gap):
 	}
 }
 

@@ -240,7 +240,9 @@ func (l *load) pollWorkflowTasks() {
 		task, err := once(l.ctx, func(ctx context.Context) (*workflowservice.PollWorkflowTaskQueueResponse, error) {
 			return l.api.PollWorkflowTaskQueue(ctx, &workflowservice.PollWorkflowTaskQueueRequest{Namespace: namespace, TaskQueue: normal(), Identity: "load"})
 		})
-		if err != nil && !cut(err) {
+		if cut(err) {
+			pause(l.ctx, leastGap)
+		} else if err != nil {
 			l.fail("poll of workflow tasks: %v", err)
 			return
 		}
@@ -314,7 +316,9 @@ func (l *load) pollActivityTasks() {
 		task, err := once(l.ctx, func(ctx context.Context) (*workflowservice.PollActivityTaskQueueResponse, error) {
 			return l.api.PollActivityTaskQueue(ctx, &workflowservice.PollActivityTaskQueueRequest{Namespace: namespace, TaskQueue: normal(), Identity: "load"})
 		})
-		if err != nil && !cut(err) {
+		if cut(err) {
+			pause(l.ctx, leastGap)
+		} else if err != nil {
 			l.fail("poll of activity tasks: %v", err)
 			return
 		}
