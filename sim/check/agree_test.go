@@ -15,6 +15,7 @@ import (
 	"perdure/core/port"
 	"perdure/core/run/runpb"
 	"perdure/core/store"
+	"perdure/sim/program"
 )
 
 func TestOneOwnerCommits(t *testing.T) {
@@ -137,6 +138,39 @@ func TestChainIDs(t *testing.T) {
 	broke(t, l.chained(first("two")), ChainIDs, "run one of workflow wf-1 is open too")
 	broke(t, l.followed(first("three", &historypb.HistoryEvent{EventType: end.EventType, Attributes: &historypb.HistoryEvent_WorkflowExecutionFailedEventAttributes{
 		WorkflowExecutionFailedEventAttributes: &historypb.WorkflowExecutionFailedEventAttributes{NewExecutionRunId: "four"}}})), ChainIDs, "not durable")
+}
+
+func TestOutcomeAfterDurable(t *testing.T) {
+	to := &commonpb.WorkflowExecution{WorkflowId: forgedWork}
+	// told: a workflow that sent something records what became of it.
+	told := func(f *forge, sent, outcome *historypb.HistoryEvent) *forge {
+		sender := invented(f.ledger, "sender", &historypb.WorkflowExecutionStartedEventAttributes{FirstExecutionRunId: "sender"}, sent)
+		f.ledger.arrives(sender, outcome)
+		f.ledger.judgeArrivals()
+		return f
+	}
+	asks := event(2, enumspb.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED, 0)
+	asks.Attributes = &historypb.HistoryEvent_SignalExternalWorkflowExecutionInitiatedEventAttributes{SignalExternalWorkflowExecutionInitiatedEventAttributes: &historypb.SignalExternalWorkflowExecutionInitiatedEventAttributes{
+		WorkflowExecution: to, Input: program.Payloads("signal-1")}}
+	done := event(3, enumspb.EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_SIGNALED, 0)
+	done.Attributes = &historypb.HistoryEvent_ExternalWorkflowExecutionSignaledEventAttributes{ExternalWorkflowExecutionSignaledEventAttributes: &historypb.ExternalWorkflowExecutionSignaledEventAttributes{InitiatedEventId: 2, WorkflowExecution: to}}
+	told(newForge(t).start().signal("signal-2"), asks, done).broke(OutcomeAfterDurable, "signal signal-1 of workflow wf-1 is not durable")
+	there := newForge(t).start().signal("signal-1")
+	told(there, asks, done).clean()
+	waits, _ := marshal(there.ledger.Run(forgedRun).event(3))
+	buffers := newForge(t).start()
+	buffers.ledger.Run(forgedRun).Pending["b1"] = waits
+	told(buffers, asks, done).clean()
+
+	asks = event(2, enumspb.EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED, 0)
+	asks.Attributes = &historypb.HistoryEvent_RequestCancelExternalWorkflowExecutionInitiatedEventAttributes{RequestCancelExternalWorkflowExecutionInitiatedEventAttributes: &historypb.RequestCancelExternalWorkflowExecutionInitiatedEventAttributes{WorkflowExecution: to}}
+	done = event(3, enumspb.EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED, 0)
+	done.Attributes = &historypb.HistoryEvent_ExternalWorkflowExecutionCancelRequestedEventAttributes{ExternalWorkflowExecutionCancelRequestedEventAttributes: &historypb.ExternalWorkflowExecutionCancelRequestedEventAttributes{InitiatedEventId: 2, WorkflowExecution: to}}
+	told(newForge(t).start(), asks, done).broke(OutcomeAfterDurable, "no cancel request of workflow wf-1")
+	there = newForge(t).start()
+	receiver := there.ledger.Run(forgedRun)
+	receiver.Events = append(receiver.Events, event(3, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED, 0))
+	told(there, asks, done).clean()
 }
 
 func TestParentChildAgree(t *testing.T) {

@@ -29,6 +29,7 @@ const (
 	AnswersHonest        Promise = "P16 answers_honest"
 	ReadsAreCurrent      Promise = "P17 reads_are_current"
 	AnsweredByItsHolder  Promise = "P18 answered_by_its_holder"
+	OutcomeAfterDurable  Promise = "P19 outcome_after_durable"
 	OneOwnerCommits      Promise = "P20 one_owner_commits"
 	RetriesAsAsked       Promise = "P21 retries_as_asked"
 	ChainIDs             Promise = "P22 chain_ids"

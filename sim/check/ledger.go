@@ -52,6 +52,7 @@ type Ledger struct {
 	effects *effect.Ledger
 
 	repeated []repeatedSignal
+	arrivals []arrival
 	given    map[given]string // who got each attempt of an activity
 	Marks    Marks
 	settled  time.Time // shard time from which timers must be punctual; zero: not yet
@@ -310,6 +311,7 @@ func (l *Ledger) eventRecorded(r *Run, e *historypb.HistoryEvent) {
 		}
 	}
 	r.fold.apply(e)
+	l.arrives(r, e)
 	l.Marks.event(r, e)
 }
 
@@ -329,6 +331,7 @@ func (l *Ledger) settle(at time.Time) {
 	}
 	l.touched = l.touched[:0]
 	l.judgeRepeated()
+	l.judgeArrivals()
 	l.judgeChains()
 }
 
