@@ -7,6 +7,7 @@
 //   - globals_test.go: inside core package-level variables are constant tables.
 //   - order_test.go: inside core the order of a map never shows.
 //   - sleep_test.go: tests wait for events, never for time.
+//   - words_test.go: docs and code name the same invariants and promises.
 //
 // snippets_test.go shows each rule code that it must refuse and code that it must accept.
 //

@@ -281,7 +281,7 @@ func activityGone() *port.Refusal {
 	return port.Missing("invalid activityID or activity already timed out or invoking workflow is completed")
 }
 
-// runningActivity finds the attempt that a token names.
+// runningActivity finds the attempt that a token names (R7).
 func (r *Run) runningActivity(k *port.Token) (*runpb.Activity, *port.Refusal) {
 	if r.Closed() {
 		return nil, alreadyCompleted()

@@ -18,14 +18,14 @@ import (
 
 func (w *world) check(k *kept) error {
 	for _, c := range []struct {
-		promise string
+		promise string // docs/invariants.md
 		holds   func(*kept) error
 	}{
-		{"state_equals_reloaded", w.reloads},
-		{"waiting_tasks_follow_from_state", waits},
-		{"deadline_is_the_minimum", deadlineHolds},
-		{"due_row_never_late", dueHolds},
-		{"history_well_formed_and_folds_to_state", folds},
+		{"R3 state_equals_reloaded", w.reloads},
+		{"R4 waiting_tasks_follow_from_state", waits},
+		{"R4 deadline_is_the_minimum", deadlineHolds},
+		{"R6 due_row_never_late", dueHolds},
+		{"R1, R2 history_well_formed_and_folds_to_state", folds},
 	} {
 		if err := c.holds(k); err != nil {
 			return fmt.Errorf("%s: %w", c.promise, err)

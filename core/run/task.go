@@ -214,8 +214,8 @@ func (r *Run) Token() *port.Token {
 	return &port.Token{Run: r.Key(), Kind: port.WorkflowTask, ScheduledID: task.ScheduledId, StartedID: task.StartedId, Attempt: task.Attempt, Nonce: task.Nonce}
 }
 
-// holdsTask reports whether the token is that of the task that runs; nobody holds one
-// that was offered again.
+// holdsTask reports whether the token is that of the task that runs (R7); nobody holds
+// one that was offered again.
 func (r *Run) holdsTask(k *port.Token) bool {
 	task := r.S.Task
 	return !r.Closed() && task != nil && task.StartedId != 0 && !task.Reoffered && task.ScheduledId == k.ScheduledID &&

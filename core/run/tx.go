@@ -212,7 +212,7 @@ func (r *Run) settle() {
 	r.flush()
 }
 
-// abort throws the transition away; only what commands did can be taken back.
+// abort throws the transition away (R5); only what commands did can be taken back.
 func (r *Run) abort() {
 	t := r.tx
 	for i := len(t.undo) - 1; i >= 0; i-- {

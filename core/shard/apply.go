@@ -90,7 +90,7 @@ func (s *Shard) changed(e *entry, c *run.Changes) {
 
 func (s *Shard) serveRequest(r *port.Request) { s.serve(r) }
 
-// sendOwed sends what the run owes to others, once that is durable.
+// sendOwed sends what the run owes to others, once that is durable (S5).
 func (s *Shard) sendOwed(e *entry) {
 	if !e.run.Owes() {
 		return
@@ -120,7 +120,7 @@ func (s *Shard) shardOf(k port.RunKey) port.Address {
 	return at
 }
 
-// retire removes a closed run whose retention is over, and all its rows. It may
+// retire removes a closed run whose retention is over (S4), and all its rows. It may
 // have to wait for the pointer to the current run.
 func (s *Shard) retire(e *entry) {
 	k := e.key

@@ -56,7 +56,7 @@ func (s *Shard) pointerLoaded(k port.RunKey, w *workflow, value []byte) {
 }
 
 // load finds a run; an empty RunID means the current one. ok is false if in was
-// parked. A nil entry, or one without a run, means there is none.
+// parked: it will be handled again from its beginning (S1). A nil entry, or one without a run, means there is none.
 func (s *Shard) load(k port.RunKey, in port.Input) (e *entry, ok bool) {
 	if k.RunID == "" {
 		id, ok := s.current(k, in)

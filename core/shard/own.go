@@ -123,7 +123,7 @@ func (s *Shard) left() {
 }
 
 // settleHeld gives their rows to all tasks whose offers are not answered: the
-// record must not leave without them (B3).
+// record must not leave without them (S6).
 func (s *Shard) settleHeld() {
 	var all []*held
 	for _, h := range s.queues.held { //ordered: sorted below

@@ -52,7 +52,7 @@ type offered struct {
 // held is a task that was offered and has no row yet: if the offer is taken, the
 // task was never anywhere but in this record. The record waits for the answer.
 //
-// B3: when the record leaves, every task that waits has its row.
+// S6: when the record leaves, every task that waits has its row.
 type held struct {
 	task    port.Task
 	settled bool // it has its row, or does not wait any more

@@ -64,7 +64,7 @@ func writes(body any) bool {
 	return true
 }
 
-// answer replies once everything issued so far is durable.
+// answer replies once everything issued so far is durable (S3).
 func (s *Shard) answer(r *port.Request, m proto.Message) {
 	if r.Reply != nil {
 		m = r.Reply

@@ -21,7 +21,7 @@ const maxPage = 256
 // historyField of PollWorkflowTaskQueueResponse.
 const historyField = 8
 
-// taken gives a task to the poll that took it.
+// taken gives a task to the poll that took it, which is shown only what is durable (S2).
 func (s *Shard) taken(in *port.Taken) {
 	defer s.answered(&in.Task) // only now: the start belongs into the record that waits for it
 	if in.Task.Kind == port.QueryTask {
