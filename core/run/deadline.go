@@ -4,7 +4,6 @@ import (
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
-
 )
 
 // Time. Everything a run waits for folds into one deadline: the earliest of all
