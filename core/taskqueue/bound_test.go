@@ -57,7 +57,9 @@ func TestWindowReusesMemory(t *testing.T) {
 func TestClockPutBackMovesTheAlarm(t *testing.T) {
 	m := New(Config{})
 	var out port.Effects
-	at := func(mono, back time.Duration) port.Clock { return port.Clock{Wall: storyStart.Add(mono - back), Mono: mono} }
+	at := func(mono, back time.Duration) port.Clock {
+		return port.Clock{Wall: storyStart.Add(mono - back), Mono: mono}
+	}
 	m.Step(at(0, 0), port.Start{}, &out)
 	q := port.QueueKey{Name: "q", Type: port.WorkflowQueue}
 	m.Step(at(0, 0), &port.Poll{Call: port.Call{ID: 1}, Queue: q, Deadline: storyStart.Add(5 * time.Second)}, &out)
