@@ -34,22 +34,39 @@ func dial(t testing.TB, address string) workflowservice.WorkflowServiceClient {
 // dialMoving connects to a server, and to another one when it is told to.
 func dialMoving(t testing.TB, address string) (api workflowservice.WorkflowServiceClient, move func(address string)) {
 	t.Helper()
+	now := manual.NewBuilderWithScheme("now")
+	now.InitialState(at(address))
+	return dialThrough(t, now, "pick_first"), func(address string) { now.UpdateState(at(address)) }
+}
+
+// dialAll connects to several servers: each call goes to the next one.
+func dialAll(t testing.TB, addresses ...string) workflowservice.WorkflowServiceClient {
+	t.Helper()
+	all := manual.NewBuilderWithScheme("all")
+	all.InitialState(at(addresses...))
+	return dialThrough(t, all, "round_robin")
+}
+
+func at(addresses ...string) (s resolver.State) {
+	for _, a := range addresses {
+		s.Endpoints = append(s.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{{Addr: a}}})
+	}
+	return s
+}
+
+func dialThrough(t testing.TB, where *manual.Resolver, balance string) workflowservice.WorkflowServiceClient {
+	t.Helper()
 	quickly := grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, MaxDelay: 500 * time.Millisecond}, MinConnectTimeout: time.Second}
 	typed := func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 		return serviceerror.FromStatus(status.Convert(call(ctx, method, req, reply, conn, opts...)))
 	}
-	now := manual.NewBuilderWithScheme("now")
-	state := func(address string) resolver.State {
-		return resolver.State{Endpoints: []resolver.Endpoint{{Addresses: []resolver.Address{{Addr: address}}}}}
-	}
-	now.InitialState(state(address))
-	conn, err := grpc.NewClient(now.Scheme()+":///server", grpc.WithResolvers(now), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(quickly),
-		grpc.WithUnaryInterceptor(typed), grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
+	conn, err := grpc.NewClient(where.Scheme()+":///server", grpc.WithResolvers(where), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(quickly),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"`+balance+`": {}}]}`), grpc.WithUnaryInterceptor(typed), grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return workflowservice.NewWorkflowServiceClient(conn), func(address string) { now.UpdateState(state(address)) }
+	return workflowservice.NewWorkflowServiceClient(conn)
 }
 
 // is reports whether an error is of a type.

@@ -107,3 +107,20 @@ func TestTwoOwnersOnStores(t *testing.T) {
 		l.check()
 	})
 }
+
+// TestTwoServersAskedOnStores asks two servers that know nothing of each other in
+// turns. They take the shards from each other, not without end: everything ends, and nothing is lost.
+func TestTwoServersAskedOnStores(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a minute, most of it waits; make kill STORE=postgres plays it")
+	}
+	onStores(t, func(t *testing.T, kind, url string) {
+		one, other := server.Start(t, "--store", url), server.Start(t, "--store", url)
+		l := startLoadThrough(t, dialAll(t, one.Addr, other.Addr))
+		l.wait(100)
+		l.end()
+		l.check()
+		taken := strings.Count(one.Log()+other.Log(), "shard opened")
+		t.Logf("shards were opened %d times", taken)
+	})
+}

@@ -75,10 +75,10 @@ func plain(t *testing.T, kind string) *database {
 		do(t, kind, "sql", `CREATE USER IF NOT EXISTS guest@'%' IDENTIFIED BY 'guest';
 			ALTER USER guest@'%' WITH MAX_USER_CONNECTIONS 0; GRANT ALL ON `+name+`.* TO guest@'%'`)
 	}
-	return at(t, kind, name, strings.Replace(url, "perdure:perdure@", "guest:guest@", 1))
+	return inDatabase(t, kind, name, strings.Replace(url, "perdure:perdure@", "guest:guest@", 1))
 }
 
-func at(t *testing.T, kind, name, url string) *database {
+func inDatabase(t *testing.T, kind, name, url string) *database {
 	parameter := "?" + quickly
 	if strings.Contains(url, "?") {
 		parameter = "&" + quickly
@@ -93,7 +93,7 @@ func behindProxy(t *testing.T, kind string) *database {
 	_, rest, _ := strings.Cut(url, "@")
 	host, _, _ := strings.Cut(rest, "/")
 	p := proxy.Start(t, host)
-	db := at(t, kind, name, strings.Replace(url, host, p.Addr(), 1))
+	db := inDatabase(t, kind, name, strings.Replace(url, host, p.Addr(), 1))
 	db.proxy = p
 	return db
 }
@@ -212,7 +212,7 @@ func onSmallDisk(t *testing.T, kind string) *database {
 	name := databaseName(t)
 	url := service.Fresh(t, kind, name)
 	t.Cleanup(func() { do(t, kind, "kill") })
-	db := at(t, kind, name, url)
+	db := inDatabase(t, kind, name, url)
 	db.small = folder
 	return db
 }
