@@ -49,6 +49,10 @@ type Server struct {
 // Limits of what a client may do to a connection, as SDKs know them from Temporal.
 const (
 	maxReceive = 4 << 20 // bytes of one request
+	// Fixed windows: with growing ones each side measures the way by a ping and its
+	// answer for nearly every call. These are what a client may send ahead of being read.
+	streamWindow     = 1 << 20
+	connectionWindow = 8 << 20
 	// keepaliveMin is the shortest time between two pings of a client.
 	keepaliveMin = 10 * time.Second
 	// A connection ends when it was idle, or old: clients connect again, perhaps to
@@ -73,6 +77,8 @@ func New(c Config) *Server {
 	s.server = grpc.NewServer(
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.MaxRecvMsgSize(maxReceive),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connectionWindow),
 		grpc.NumStreamWorkers(uint32(callWorkers*goruntime.GOMAXPROCS(0))),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMin, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
