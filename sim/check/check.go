@@ -1,12 +1,14 @@
 // Package check holds the promises of the server against what it did. The
 // ledger knows what is durable: it reads every record that takes effect in the
 // journal. Each promise has an id, a file of its own, and a test of its own with
-// a forged breach of it. Checkers are never switched off under faults.
+// a forged breach of it; P15 shares those of P2, and what only callers see broken is
+// looked after where they are: P12 and P16 in sim/workload, P14 in cmd/sim. Checkers
+// are never switched off under faults.
 package check
 
 import "fmt"
 
-// Promise is one promise: its id and its name, which is also its file's.
+// Promise is one promise: its id and its name.
 type Promise string
 
 // The promises.
