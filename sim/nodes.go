@@ -58,7 +58,7 @@ func (n *nodes) begin() {
 	}{
 		{"crash", f.Crash}, {"drain", f.Drain}, {"stall", f.Stall}, {"pause", f.Pause}, {"jump", f.Jump},
 		{"slow", f.Slow}, {"down", f.Down}, {"worker", f.Worker}, {"rival", f.Rival},
-		{"split", f.Split}, {"one-way", f.OneWay}, {"link", f.Link}, {"roll", f.Roll}, {"upgrade", f.Upgrade},
+		{"split", f.Split}, {"one-way", f.OneWay}, {"link", f.Link}, {"roll", f.Roll}, {"upgrade", f.Upgrade}, {"layout", f.Layout},
 	} {
 		n.every(k.kind, k.mean)
 	}
@@ -99,6 +99,8 @@ func (n *nodes) happens(f Fault) {
 		n.roll(0)
 	case "upgrade":
 		n.upgrade(n.rand.IntN(len(n.old)), 0)
+	case "layout":
+		n.relayout()
 	default:
 		panic("sim: there is no fault " + f.Kind)
 	}
@@ -239,10 +241,21 @@ func (n *nodes) level(id port.NodeID) port.Level {
 	return port.NewestLevel
 }
 
+// relayout asks for another number of shards, at whichever node decides that.
+func (n *nodes) relayout() {
+	shards := 1 + n.rand.IntN(12)
+	n.s.tell("* the layout is to have %d shards", shards)
+	for i := range n.all {
+		if n.up(i) {
+			n.all[i].Relayout(shards)
+		}
+	}
+}
+
 // upgrade gives one node after the other the newest program, from some node on.
 // It stops now and then, as people do, and goes on when the fault happens again.
 func (n *nodes) upgrade(first, done int) {
-	if done >= len(n.old) || n.healed || n.rand.IntN(8) == 0 {
+	if done >= len(n.old) || n.healed || n.rand.IntN(4) == 0 {
 		return
 	}
 	i := (first + done) % len(n.old)
@@ -361,7 +374,7 @@ func (n *nodes) challenge() {
 func (n *nodes) told() (breaches []*check.Breach) {
 	for i := range n.count() {
 		if p := n.all[i]; p != nil && p.Ready() {
-			breaches = append(breaches, n.s.ledger.Known(p.Snapshot()))
+			breaches = append(breaches, n.s.ledger.Known(p.Snapshot()), n.s.ledger.LayoutKnown(p.Snapshot()))
 		}
 	}
 	return breaches

@@ -24,7 +24,7 @@ type Plan struct {
 type Faults struct {
 	For time.Duration // virtual time until everything heals
 
-	Crash, Drain, Stall, Pause, Jump, Slow, Down, Worker, Rival, Split, OneWay, Link, Roll, Upgrade time.Duration // mean time between two of a kind
+	Crash, Drain, Stall, Pause, Jump, Slow, Down, Worker, Rival, Split, OneWay, Link, Roll, Upgrade, Layout time.Duration // mean time between two of a kind
 
 	DownTime time.Duration // at most, of a crashed node
 	Skew     time.Duration // at most, of a clock after a start
@@ -75,7 +75,11 @@ func Draw(seed uint64, calm bool) Plan {
 	}
 	p.drawNodes(universe.Stream(seed, 0x6e6f6465), calm)
 	if r := universe.Stream(seed, 0x6c657665); !calm && r.IntN(4) == 0 {
-		p.Faults.Upgrade = r.Between(2*time.Second, 20*time.Second)
+		p.Faults.Upgrade = r.Between(2*time.Second, 40*time.Second)
+		p.Faults.For += time.Minute // the level is not raised at once
+	}
+	if r := universe.Stream(seed, 0x6c61796f); !calm && r.IntN(3) == 0 {
+		p.Faults.Layout = r.Between(2*time.Second, 30*time.Second)
 	}
 	return p
 }

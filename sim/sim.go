@@ -241,7 +241,7 @@ func (s *simulation) close() {
 	closed := s.until(closeWithin, func() bool {
 		if s.u.Now() >= look {
 			look = s.u.Now() + lookEvery
-			for _, b := range append(s.nodes.told(), s.ledger.Stalled(s.nodes.wall())) {
+			for _, b := range append(s.nodes.told(), s.ledger.Stalled(s.nodes.wall()), s.ledger.LayoutSettled()) {
 				if b != nil {
 					s.fail(b)
 				}

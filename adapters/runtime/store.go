@@ -25,7 +25,7 @@ func (r *Runtime) callStore(m *mailbox, e port.Effect) {
 		r.writes.put(job{m, e})
 	case port.FlushStore:
 		r.flushes.put(job{m, e})
-	case port.OpenStore, port.CreateShard, port.ConfirmStore, port.AskOwner, port.ReleaseStore:
+	case port.OpenStore, port.CreateShard, port.ConfirmStore, port.AskOwner, port.RetireStore, port.ReleaseStore:
 		r.controls.put(job{m, e})
 	default:
 		panic(fmt.Sprintf("runtime: effect %T is not known", e))
@@ -47,6 +47,8 @@ func (r *Runtime) doStore(e port.Effect) *port.Completed {
 		return &port.Completed{Tag: e.Tag, Opened: opened, Err: err}
 	case port.CreateShard:
 		return &port.Completed{Tag: e.Tag, Err: s.Create(e.Shard, e.Strips, e.Floor)}
+	case port.RetireStore:
+		return &port.Completed{Tag: e.Tag, Err: s.Retire(e.Fence)}
 	case port.ReleaseStore:
 		return &port.Completed{Tag: e.Tag, Err: s.Release(e.Fence)}
 	case port.ConfirmStore:

@@ -64,11 +64,12 @@ const (
 	Read              // a Read came back
 	Durable           // Durable() advanced
 	Lost              // memory must be dropped; the owner decides whether to Open again
+	Retired           // the journal is ended for good (see Retire)
 	Failed            // an open failed; it is retried by itself unless Err says that it is useless (see Open)
 )
 
 func (k EventKind) String() string {
-	return [...]string{"none", "opened", "read", "durable", "lost", "failed"}[k]
+	return [...]string{"none", "opened", "read", "durable", "lost", "retired", "failed"}[k]
 }
 
 // Event is what Handle reports. Of a Read: Rows are of the keys, in order (nil
@@ -136,6 +137,7 @@ type Log struct {
 	trimming retry
 	draining bool
 	leaving  leaving
+	retiring retiring
 }
 
 // NewLog makes a closed Log.
@@ -223,6 +225,8 @@ func (l *Log) completed(c *port.Completed, out *port.Effects) Event {
 		return l.confirmCompleted(c, out)
 	case l.leaving.tag:
 		return l.released()
+	case l.retiring.tag:
+		return l.retireCompleted(c)
 	}
 	return l.readCompleted(c)
 }
@@ -241,6 +245,7 @@ func (l *Log) End(now port.Clock, out *port.Effects) {
 		l.endConfirm(out)
 	}
 	l.endLeave(out)
+	l.endRetire(out)
 }
 
 // NextAlarm is when End wants to be called, zero if it need not be.
@@ -253,7 +258,7 @@ func (l *Log) NextAlarm() time.Time {
 	if l.leaving.tag != 0 {
 		leave = 0
 	}
-	for _, next := range [...]time.Duration{l.opens.at, l.flushAlarm(), proof, l.trimming.at, leave} {
+	for _, next := range [...]time.Duration{l.opens.at, l.flushAlarm(), proof, l.trimming.at, leave, l.retiring.at} {
 		if next != 0 && (at == 0 || next < at) {
 			at = next
 		}
@@ -287,7 +292,7 @@ func (l *Log) drop(out *port.Effects) {
 	l.handed.stale = l.handed.out
 	l.hold = 0
 	l.draining = false
-	l.leaving = leaving{}
+	l.leaving, l.retiring = leaving{}, retiring{}
 }
 
 func (l *Log) nextTag() uint64 {

@@ -113,6 +113,10 @@ func (s *story) do(t *testing.T, verb string, words []string) {
 		s.log.FlushNow()
 	case "leave":
 		s.log.Leave(s.now, time.Second)
+	case "empty":
+		s.log.Empty()
+	case "retire":
+		s.log.Retire(s.now, &s.out)
 	case "hold":
 		s.log.Hold()
 	case "release":
@@ -122,7 +126,7 @@ func (s *story) do(t *testing.T, verb string, words []string) {
 	case "appended":
 		outcomes := map[string]store.Outcome{"done": store.Done, "unknown": store.Unknown, "fenced": store.Fenced}
 		s.handle(port.Appended{Seq: store.Seq(number(rest[0])), Outcome: outcomes[rest[1]]})
-	case "opened", "flushed", "confirmed", "readback", "released":
+	case "opened", "flushed", "confirmed", "readback", "released", "retired":
 		s.complete(verb, opts, rest)
 	case "put", "fresh", "delete", "drop":
 		s.change(verb, words)
@@ -329,6 +333,9 @@ func (s *story) effect(e port.Effect) {
 	case port.OpenStore:
 		s.tags["opened"] = e.Tag
 		w("OpenStore nonce=%d known=%d", e.Open.Nonce, e.Open.Known)
+	case port.RetireStore:
+		s.tags["retired"] = e.Tag
+		w("RetireStore %d/%d", e.Fence.Epoch, e.Fence.Nonce)
 	case port.ReleaseStore:
 		s.tags["released"] = e.Tag
 		w("ReleaseStore %d/%d", e.Fence.Epoch, e.Fence.Nonce)

@@ -107,6 +107,12 @@ func New(cfg Config) Seat { return Seat{cfg: cfg, members: cfg.Members} }
 // Enable says that the shard exists.
 func (s *Seat) Enable() { s.enabled = true }
 
+// Disable says that the shard does not exist any more. Whoever claimed it finds that out.
+func (s *Seat) Disable(out *port.Effects) {
+	s.enabled, s.order = false, Nothing
+	s.Left(out)
+}
+
 // Enabled reports whether the shard is known to exist.
 func (s *Seat) Enabled() bool { return s.enabled }
 

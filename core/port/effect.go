@@ -84,6 +84,11 @@ type (
 		Tag   uint64
 		Shard store.ShardID
 	}
+	// RetireStore asks for store.Retire.
+	RetireStore struct {
+		Tag   uint64
+		Fence store.Fence
+	}
 	// ReleaseStore asks for store.Release.
 	ReleaseStore struct {
 		Tag   uint64
@@ -113,6 +118,7 @@ func (WriteStore) effect()   {}
 func (ReadStore) effect()    {}
 func (ConfirmStore) effect() {}
 func (AskOwner) effect()     {}
+func (RetireStore) effect()  {}
 func (ReleaseStore) effect() {}
 func (Alarm) effect()        {}
 func (Publish) effect()      {}

@@ -58,6 +58,19 @@ type (
 		Tag      uint64
 		Snapshot *Snapshot
 	}
+	// Relayout is the body of a Request to the registry: make the layout one of so many shards. It is
+	// answered once that is recorded for good; the change itself goes on.
+	Relayout struct{ Shards int }
+	// Emptied says that the journal of a shard which is to go is empty, and asks
+	// the registry whether the owner of that epoch may end it.
+	Emptied struct {
+		From  Address
+		Epoch store.Epoch
+	}
+	// Retire answers: it may.
+	Retire struct{ Epoch store.Epoch }
+	// Retired tells the registry that the shard is ended.
+	Retired struct{ From Address }
 	// Refresh asks a node's own registry machine to get whatever was published before
 	// now; the reply says that it has, or that it could not find out. It carries nothing.
 	Refresh struct{ Call Call }
@@ -252,6 +265,9 @@ func (Yours) input()       {}
 func (Elsewhere) input()   {}
 func (Fetch) input()       {}
 func (Fetched) input()     {}
+func (Emptied) input()     {}
+func (Retire) input()      {}
+func (Retired) input()     {}
 func (Refresh) input()     {}
 func (*Request) input()    {}
 func (Gone) input()        {}

@@ -43,6 +43,7 @@ type Snapshot struct {
 	Keys     []Key // the last one signs, all verify
 	Layout   []ShardRange
 	LayoutID uint64
+	Going    []store.ShardID // of the layout: they are to be ended, for a layout that comes
 }
 
 // Slots, strips and the slots in a strip: the fixed partition of all rows.

@@ -18,7 +18,7 @@ import (
 // be; when that is durable the shards are made; a second record says that they
 // are there. Only then is anything published. A later start goes on where this one ended.
 
-// Tags of the registry's own store calls; a shard's is firstTag plus its place in the layout.
+// Tags of the registry's own store calls; those of creations grow.
 const (
 	ownTag   = 1
 	firstTag = 2
@@ -88,7 +88,7 @@ func (r *Registry) loaded() {
 	}
 	if !r.state.layout.Created {
 		r.phase = creating
-		r.shards = creation{left: len(r.state.layout.Shards), done: make([]bool, len(r.state.layout.Shards))}
+		r.beginCreation(r.state.layout.Shards, 0)
 		if r.log.Durable() >= r.changed {
 			r.createShards()
 		}
@@ -104,6 +104,7 @@ func (r *Registry) serve() {
 	if r.log.Durable() >= r.changed {
 		r.publish()
 	}
+	r.createNext()
 }
 
 // systemNamespace is where clients of the API expect the server's own workflows to be. Its id is the peer's.
@@ -156,25 +157,31 @@ func (r *Registry) secret() []byte {
 	return secret
 }
 
-// creation is that of the shards of the layout.
+// creation is that of some shards.
 type creation struct {
 	pace
-	asked []bool // calls under way, by place in the layout
-	done  []bool
-	left  int
+	wanted []*registrypb.Layout_Shard
+	floor  store.Epoch // below their first epochs
+	first  uint64      // tag of the first one
+	asked  []bool      // calls under way
+	done   []bool
+	left   int
+}
+
+func (r *Registry) beginCreation(shards []*registrypb.Layout_Shard, floor store.Epoch) {
+	n := len(shards)
+	r.shards = creation{wanted: shards, floor: floor, first: firstTag + r.creations, asked: make([]bool, n), done: make([]bool, n), left: n}
+	r.creations += uint64(n)
 }
 
 // createShards asks for every shard that is not there yet.
 func (r *Registry) createShards() {
 	c := &r.shards
 	c.at = 0
-	if c.asked == nil {
-		c.asked = make([]bool, len(c.done))
-	}
-	for i, s := range r.state.layout.Shards {
+	for i, s := range c.wanted {
 		if !c.done[i] && !c.asked[i] {
 			c.asked[i] = true
-			r.out.Add(port.CreateShard{Tag: firstTag + uint64(i), Shard: store.ShardID(s.Id), Strips: store.Strips{From: uint16(s.From), To: uint16(s.To)}})
+			r.out.Add(port.CreateShard{Tag: c.first + uint64(i), Shard: store.ShardID(s.Id), Strips: store.Strips{From: uint16(s.From), To: uint16(s.To)}, Floor: c.floor})
 		}
 	}
 }
@@ -189,8 +196,8 @@ func (r *Registry) created(c *port.Completed) {
 		}
 		return
 	}
-	i := int(c.Tag) - firstTag
-	if r.phase != creating || i >= len(r.shards.done) || r.shards.done[i] || r.shards.asked == nil {
+	i := int(int64(c.Tag - r.shards.first))
+	if i < 0 || i >= len(r.shards.done) || r.shards.done[i] {
 		return // of an earlier memory
 	}
 	r.shards.asked[i] = false
@@ -199,7 +206,11 @@ func (r *Registry) created(c *port.Completed) {
 		return
 	}
 	r.shards.done[i] = true
-	if r.shards.left--; r.shards.left > 0 {
+	switch r.shards.left--; {
+	case r.shards.left > 0:
+		return
+	case r.phase == serving:
+		r.finishChange()
 		return
 	}
 	l := r.state.layout
@@ -212,7 +223,7 @@ func (r *Registry) retry() {
 	if r.phase == reading && r.read.due(r.now.Mono) {
 		r.scan()
 	}
-	if r.phase == creating && r.shards.due(r.now.Mono) {
+	if r.shards.due(r.now.Mono) {
 		r.createShards()
 	}
 }

@@ -91,7 +91,8 @@ type Registry struct {
 	published store.Seq   // everything up to here was published
 	unsent    []unsent    // snapshots that wait for their position
 	read      read        // while reading
-	shards    creation    // while creating
+	shards    creation    // while creating, or at the end of a change of the layout
+	creations uint64      // shards asked for so far
 	own       ownCreation // of the registry's shard, before the journal can be opened
 }
 
@@ -171,6 +172,10 @@ func (r *Registry) handle(in port.Input) {
 		r.fetched(&in)
 	case port.Refresh:
 		r.refresh(in.Call)
+	case port.Emptied:
+		r.emptied(in)
+	case port.Retired:
+		r.retired(in)
 	case *port.Completed:
 		r.created(in)
 	case *port.Request:
@@ -212,6 +217,7 @@ func (r *Registry) publish() {
 		r.show(newest)
 		r.push(newest)
 	}
+	r.createNext()
 }
 
 // snapshot is the state as frontends and machines see it. Its version grows, also from owner to owner.

@@ -33,6 +33,8 @@ func (r *Registry) request(in *port.Request) {
 
 func (r *Registry) answer(body any) (proto.Message, *port.Refusal) {
 	switch req := body.(type) {
+	case port.Relayout:
+		return r.relayout(req)
 	case *workflowservice.RegisterNamespaceRequest:
 		return r.register(req)
 	case *workflowservice.DescribeNamespaceRequest:

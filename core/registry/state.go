@@ -17,11 +17,12 @@ import (
 	"perdure/core/store"
 )
 
-// All rows are in one partition: cluster, key/<id>, layout, namespace/<uuid>.
+// All rows are in one partition: change, cluster, key/<id>, layout, namespace/<uuid>.
 const (
 	partition    = "registry"
 	keyCluster   = "cluster"
 	keyLayout    = "layout"
+	keyChange    = "change" // of the layout, while it goes on
 	keyKeys      = "key/"
 	keyNamespace = "namespace/"
 )
@@ -32,6 +33,7 @@ type state struct {
 	level   port.Level
 	keys    []port.Key // by id
 	layout  *registrypb.Layout
+	change  *registrypb.Change // frozen; nil: none is under way
 	byID    map[string]*namespace
 	byName  map[string]*namespace
 }
@@ -66,6 +68,9 @@ func (s *state) loadRow(key string, value []byte, level port.Level) error {
 	case keyLayout:
 		s.layout = &registrypb.Layout{}
 		return decode(s.layout)
+	case keyChange:
+		s.change = &registrypb.Change{}
+		return decode(s.change)
 	case "key":
 		row := &registrypb.Key{}
 		err := decode(row)
@@ -121,7 +126,7 @@ func (s *state) set(row *registrypb.Namespace) {
 // snapshot copies the maps: the state changes on, a snapshot does not.
 func (s *state) snapshot(version uint64) *port.Snapshot {
 	out := &port.Snapshot{
-		Version: version, Cluster: s.cluster, Level: s.level, Keys: slices.Clone(s.keys), LayoutID: s.layout.Generation,
+		Version: version, Cluster: s.cluster, Level: s.level, Keys: slices.Clone(s.keys), LayoutID: s.layout.Generation, Going: s.going(),
 		ByName: make(map[string]*port.Namespace, len(s.byName)), ByID: make(map[string]*port.Namespace, len(s.byID)),
 	}
 	for name, n := range s.byName {
@@ -166,6 +171,12 @@ func (r *Registry) putLayout(row *registrypb.Layout) {
 	row.Format = r.format()
 	r.state.layout = row
 	r.put(keyLayout, row, !row.Created)
+}
+
+func (r *Registry) putChange(row *registrypb.Change) {
+	row.Format = r.format()
+	r.state.change = row
+	r.put(keyChange, row, false) // an earlier change had the key
 }
 
 func (r *Registry) putNamespace(row *registrypb.Namespace, fresh bool) {

@@ -58,6 +58,8 @@ func TestStories(t *testing.T) {
 //	start [shards=n] [level=n] [members]  a new process on the same store; in a cluster it waits for a view
 //	members n ...          the nodes of its view
 //	hear node=n level=n    that node asks for a newer snapshot than the last one
+//	relayout shards=n      another number of shards is asked for
+//	emptied shard=n epoch=n, retired shard=n  what the owner of a shard tells
 //	told level=n           another node's snapshot of that level
 //	fail open|create|read=n  the next n calls of that kind fail
 //	stall, resume          appends wait
@@ -111,6 +113,23 @@ func (w *world) do(d *datadriven.TestData) string {
 		d.ScanArgs(w.t, "node", &n)
 		d.ScanArgs(w.t, "level", &level)
 		w.step(w.registry, port.Fetch{From: port.Address{Node: port.NodeID(n), Role: port.RoleRegistry}, Version: w.snapshot.Version, Level: port.Level(level)})
+		w.quiet()
+	case "relayout":
+		n := 0
+		d.ScanArgs(w.t, "shards", &n)
+		w.call++
+		w.step(w.registry, &port.Request{Call: port.Call{Node: 1, ID: w.call}, Body: port.Relayout{Shards: n}})
+		w.quiet()
+	case "emptied", "retired":
+		var shard, epoch int
+		d.ScanArgs(w.t, "shard", &shard)
+		from := port.ShardAddress(1, store.ShardID(shard))
+		if d.Cmd == "retired" {
+			w.step(w.registry, port.Retired{From: from})
+		} else {
+			d.ScanArgs(w.t, "epoch", &epoch)
+			w.step(w.registry, port.Emptied{From: from, Epoch: store.Epoch(epoch)})
+		}
 		w.quiet()
 	case "told":
 		level := 0
@@ -194,6 +213,9 @@ func (w *world) effect(from port.Machine, e port.Effect) {
 		case registryAt:
 			w.later(w.registry, e.In)
 		}
+		if in, ok := e.In.(port.Retire); ok {
+			w.say("shard %d may end under epoch %d", e.To.Index, in.Epoch)
+		}
 	case port.Halt:
 		w.say("halts: %s", e.Why)
 	case port.Reply:
@@ -233,7 +255,11 @@ func (w *world) stored(e port.Effect) *port.Completed {
 		if c.Err == nil {
 			c.Err = w.store.Create(e.Shard, e.Strips, e.Floor)
 		}
-		w.say("create shard %d, strips %d to %d: %v", e.Shard, e.Strips.From, e.Strips.To, c.Err)
+		above := ""
+		if e.Floor > 0 {
+			above = fmt.Sprintf(", above epoch %d", e.Floor)
+		}
+		w.say("create shard %d, strips %d to %d%s: %v", e.Shard, e.Strips.From, e.Strips.To, above, c.Err)
 		return c
 	case port.FlushStore:
 		return &port.Completed{Tag: e.Tag, Err: w.store.Flush(e.Flush)}
@@ -284,7 +310,11 @@ func (w *world) show() {
 		w.say("key %d of %d bytes", k.ID, len(k.Secret))
 	}
 	for _, l := range s.Layout {
-		w.say("shard %d: strips %d to %d", l.Shard, l.Strips.From, l.Strips.To)
+		goes := ""
+		if slices.Contains(s.Going, l.Shard) {
+			goes = ", goes"
+		}
+		w.say("shard %d: strips %d to %d%s", l.Shard, l.Strips.From, l.Strips.To, goes)
 	}
 	var names []string
 	for name := range s.ByName {

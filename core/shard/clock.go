@@ -39,6 +39,15 @@ func (s *Shard) keepTime() {
 	s.log.Put(clockKey(s.log.Strips().From), appendNumber(b, clockFieldTime, uint64(s.clock)), false)
 }
 
+// leaveTime notes the time of this step in every strip, for the shards that will have them.
+func (s *Shard) leaveTime() {
+	s.clock = max(s.clock, s.time)
+	b := appendNumber(appendNumber(nil, clockFieldFormat, clockFormat), clockFieldTime, uint64(s.clock))
+	for strip := s.log.Strips().From; strip < s.log.Strips().To; strip++ {
+		s.log.Put(clockKey(strip), b, false)
+	}
+}
+
 // clockLoaded takes the time up where the last owner of a strip left it.
 func (s *Shard) clockLoaded(value []byte) {
 	at, err := decodeClock(value)

@@ -45,7 +45,7 @@ func (s *Shard) obey() {
 
 // parks says that what comes now is served soon.
 func (s *Shard) parks() bool {
-	if s.leaving {
+	if s.leaving || s.going.gone() {
 		return false
 	}
 	return s.ready || s.log.Active() || s.seat.Parks()
@@ -81,6 +81,7 @@ func (s *Shard) loaded() {
 
 // lose drops the memory: another owner may have written since. Whoever waits is told to come again.
 func (s *Shard) lose() {
+	s.going.begun = false
 	if s.leaving {
 		s.leaving = false
 		s.forget()
@@ -99,6 +100,12 @@ func (s *Shard) lose() {
 // offered get their rows, everybody is sent on, and the journal goes on until all
 // is written.
 func (s *Shard) leave() {
+	if s.going.begun && s.log.Active() { // nobody is here any more
+		s.going.begun, s.leaving = false, true
+		s.log.Leave(s.now, leaveWithin)
+		return
+	}
+	s.going.begun = false
 	if !s.ready {
 		s.log.Close(s.out) // nothing was done yet
 		s.forget()
@@ -163,7 +170,7 @@ func (s *Shard) announceLeave() {
 		for _, x := range b.subscribers {
 			if !said[x.from] {
 				said[x.from] = true
-				s.out.Send(x.from, port.Elsewhere{Shard: s.cfg.Self, To: s.seat.Heir()})
+				s.out.Send(x.from, port.Elsewhere{Shard: s.cfg.Self, To: s.heir()})
 			}
 		}
 	}
@@ -178,9 +185,20 @@ func (s *Shard) moved() *port.Refusal { return port.MovedTo(s.elsewhere()) }
 
 func (s *Shard) elsewhere() port.NodeID {
 	if s.leaving {
-		return s.seat.Heir()
+		return s.heir()
+	}
+	if s.going.gone() {
+		return 0
 	}
 	return s.seat.Elsewhere()
+}
+
+// heir is the node that will have the shard; 0: none, or unknown.
+func (s *Shard) heir() port.NodeID {
+	if s.going.gone() {
+		return 0
+	}
+	return s.seat.Heir()
 }
 
 // redirect sends on what came for a shard that is not here. What is soft state of
@@ -197,13 +215,13 @@ func (s *Shard) redirect(in port.Input) {
 	case port.Pull:
 		s.out.Send(in.From, port.Elsewhere{Shard: s.cfg.Self, To: s.elsewhere()})
 	case *port.Message:
-		if to, ok := s.passOn(in.Hops); ok {
+		if to, ok := s.passOn(in.To, in.Hops); ok {
 			again := *in
 			again.Hops++
 			s.out.Send(to, &again)
 		}
 	case *port.Outcome:
-		if to, ok := s.passOn(in.Hops); ok {
+		if to, ok := s.passOn(in.To, in.Hops); ok {
 			again := *in
 			again.Hops++
 			s.out.Send(to, &again)
@@ -211,8 +229,14 @@ func (s *Shard) redirect(in port.Input) {
 	}
 }
 
-// passOn is the node that a message for the shard is passed on to, if one may have it.
-func (s *Shard) passOn(hops uint8) (port.Address, bool) {
+// passOn is where a message for a run of the shard is passed on to, if somebody may have it.
+func (s *Shard) passOn(k port.RunKey, hops uint8) (port.Address, bool) {
+	if hops >= hopsMost {
+		return port.Address{}, false
+	}
+	if s.going.gone() {
+		return s.follow(k)
+	}
 	n := s.elsewhere()
-	return port.ShardAddress(n, s.cfg.Shard), n != 0 && hops < hopsMost
+	return port.ShardAddress(n, s.cfg.Shard), n != 0
 }

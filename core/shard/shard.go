@@ -78,6 +78,7 @@ type Shard struct {
 	seat     ownership.Seat
 	ready    bool
 	leaving  bool
+	going    going
 	draining bool
 	early    []port.Input // came before the shard was ready
 
@@ -147,6 +148,7 @@ func (s *Shard) Step(now port.Clock, in port.Input, out *port.Effects) {
 	s.expireSubscriptions()
 	s.repeatReads()
 	s.trimMemory()
+	s.goOn()
 	s.log.End(now, out)
 	s.left()
 	s.arm()
@@ -173,6 +175,9 @@ func (s *Shard) handle(in port.Input) {
 	case *port.Completed:
 		s.proven(in)
 		return
+	case port.Retire:
+		s.mayEnd(in)
+		return
 	}
 	if !s.ready || s.snapshot == nil {
 		s.park(in)
@@ -186,13 +191,7 @@ func (s *Shard) handle(in port.Input) {
 func (s *Shard) published(snapshot *port.Snapshot) {
 	s.snapshot, s.lent = snapshot, nil
 	s.shareMemory()
-	if !s.seat.Enabled() {
-		for _, r := range snapshot.Layout {
-			if r.Shard == s.cfg.Shard {
-				s.seat.Enable()
-			}
-		}
-	}
+	s.placed(snapshot)
 	s.runEarly()
 }
 
@@ -243,9 +242,14 @@ func (s *Shard) logEvent(ev *journal.Event) {
 		s.seat.Proven(s.now)
 	case journal.Lost:
 		s.lose()
+	case journal.Retired:
+		s.end()
 	case journal.Failed:
-		if errors.Is(ev.Err, journal.ErrRecord) {
+		switch {
+		case errors.Is(ev.Err, journal.ErrRecord):
 			s.out.Add(port.Halt{Why: ev.Err.Error()})
+		case errors.Is(ev.Err, store.ErrRetired):
+			s.end()
 		}
 	}
 }
@@ -315,6 +319,7 @@ func (s *Shard) arm() {
 	at = earlier(at, s.waits.next())
 	at = earlier(at, s.queries.next())
 	at = earlier(at, s.nextRead())
+	at = earlier(at, s.nextTelling())
 	at = earlier(at, s.seat.NextAlarm(s.now))
 	if !at.IsZero() && (s.armed.IsZero() || at.Before(s.armed)) {
 		s.armed = at

@@ -10,9 +10,11 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"perdure/core/port"
+	"perdure/core/registry/registrypb"
 	"perdure/core/run/runpb"
 	"perdure/core/store"
 	"perdure/sim/program"
@@ -30,6 +32,54 @@ func TestOneOwnerCommits(t *testing.T) {
 	}
 	broke(t, commit(4, 9), OneOwnerCommits, "epoch 4 became durable after one of epoch 5")
 	broke(t, commit(5, 9), OneOwnerCommits, "two owners")
+}
+
+func TestOneLayoutServes(t *testing.T) {
+	l := newForge(t).ledger
+	writes := func(shard store.ShardID, epoch store.Epoch, partition string) *Breach {
+		return l.writes(store.Fence{Shard: shard, Epoch: epoch}, store.Partition{Table: store.Due, Partition: partition})
+	}
+	for _, b := range []*Breach{writes(1, 7, "x"), writes(1, 8, "x"), writes(2, 3, "y"), writes(3, 9, "x"), writes(3, 9, "y"), writes(2, 5, "z")} {
+		if b != nil {
+			t.Error(b)
+		}
+	}
+	broke(t, writes(1, 20, "x"), OneLayoutServes, "written by shard 1 after shard 3")
+	broke(t, writes(5, 9, "x"), OneLayoutServes, "in epoch 9 after shard 3 wrote in epoch 9")
+}
+
+func TestChangesOfTheLayoutEndAndAreKnown(t *testing.T) {
+	l := newForge(t).ledger
+	now := time.Duration(0)
+	l.now = func() time.Duration { return now }
+	put := func(key string, row proto.Message) {
+		b := []byte(nil)
+		if row != nil {
+			b, _ = marshal(row)
+		}
+		l.put(0, 1, &store.Row{Key: store.Key{Table: store.Metadata, Partition: "registry", Key: key}, Value: b}, time.Time{})
+	}
+	put("layout", &registrypb.Layout{Generation: 2, Shards: []*registrypb.Layout_Shard{{Id: 3, To: 1024}}})
+	put("change", &registrypb.Change{})
+	known := func(generation uint64, shard store.ShardID) *Breach {
+		return l.LayoutKnown(&port.Snapshot{LayoutID: generation, Layout: []port.ShardRange{{Shard: shard, Strips: store.Strips{To: 1024}}}})
+	}
+	for _, b := range []*Breach{known(1, 1), l.LayoutSettled()} {
+		if b != nil {
+			t.Error(b)
+		}
+	}
+	now += settling + time.Second
+	broke(t, known(1, 3), OneLayoutServes, "knows layout 1")
+	broke(t, known(2, 1), OneLayoutServes, "knows layout 2")
+	broke(t, l.LayoutSettled(), OneLayoutServes, "under way")
+	if b := known(2, 3); b != nil {
+		t.Error(b)
+	}
+	put("change", nil)
+	if b := l.LayoutSettled(); b != nil {
+		t.Error(b)
+	}
 }
 
 func TestAsksBeforeDisplacing(t *testing.T) {

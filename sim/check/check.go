@@ -47,6 +47,7 @@ const (
 	AsksBeforeDisplacing Promise = "P32 asks_before_displacing"
 	LevelKnownByAll      Promise = "P33 level_known_by_all"
 	GrantedWhenLeft      Promise = "P34 granted_when_left"
+	OneLayoutServes      Promise = "P35 one_layout_serves"
 )
 
 // Breach is a broken promise.

@@ -42,14 +42,17 @@ type Ledger struct {
 	shown   map[uint64]uint64     // version of the registry that each life of a node showed last
 	level   port.Level            // of the cluster
 	owners  map[store.ShardID]store.Fence
-	open    map[string]*Run      // of each workflow the run that began last
-	times   map[string]*timeline // of each workflow id
-	touched []*Run
-	shard   store.ShardID // of the record that is being read
-	begun   []*Run        // by that record
-	ended   []*Run        // the same
-	quits   []quit        // the same
-	effects *effect.Ledger
+	writers map[store.Partition]writer
+
+	changing time.Duration        // since when the layout has been changing as all is well; 0: it is not
+	open     map[string]*Run      // of each workflow the run that began last
+	times    map[string]*timeline // of each workflow id
+	touched  []*Run
+	shard    store.ShardID // of the record that is being read
+	begun    []*Run        // by that record
+	ended    []*Run        // the same
+	quits    []quit        // the same
+	effects  *effect.Ledger
 
 	repeated []repeatedSignal
 	arrivals []arrival
@@ -90,7 +93,7 @@ type Run struct {
 func NewLedger(now func() time.Duration, fail func(*Breach)) *Ledger {
 	return &Ledger{
 		Fail: fail, now: now, runs: map[string]*Run{}, parts: map[store.Partition]map[string]image{},
-		owners: map[store.ShardID]store.Fence{}, stamps: map[store.ShardID]time.Time{}, open: map[string]*Run{}, times: map[string]*timeline{}, given: map[given]string{},
+		owners: map[store.ShardID]store.Fence{}, writers: map[store.Partition]writer{}, stamps: map[store.ShardID]time.Time{}, open: map[string]*Run{}, times: map[string]*timeline{}, given: map[given]string{},
 		last: map[store.ShardID]store.Seq{}, trimmed: map[store.ShardID]store.Seq{}, were: map[namespaceWas]bool{}, shown: map[uint64]uint64{}, tails: map[store.ShardID][]tailRecord{}, effects: effect.NewLedger(),
 	}
 }
@@ -125,9 +128,11 @@ func (l *Ledger) Appended(owner store.Fence, seq store.Seq, record []byte) {
 	l.removals(r.Rows)
 	kept := tailRecord{seq: seq, deleted: r.Deleted}
 	for _, p := range r.Deleted {
+		l.failIf(l.writes(owner, p))
 		l.deletePartition(id, seq, p)
 	}
 	for i := range r.Rows {
+		l.failIf(l.writes(owner, store.Partition{Table: r.Rows[i].Key.Table, Partition: r.Rows[i].Key.Partition}))
 		kept.keys = append(kept.keys, r.Rows[i].Key)
 		l.put(id, seq, &r.Rows[i], r.Time)
 	}
@@ -177,6 +182,7 @@ func (l *Ledger) put(id store.ShardID, seq store.Seq, row *store.Row, at time.Ti
 		}
 	case store.Metadata:
 		l.changed = l.now()
+		l.markChange(k.Key, before, value)
 		l.putMetadata(k.Key, value)
 		l.putNamespace(value)
 	case store.Due:

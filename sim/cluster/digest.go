@@ -204,6 +204,16 @@ func (d digest) amongNodes(in port.Input) {
 		if in.Snapshot != nil {
 			d.u.Number(in.Snapshot.Version)
 		}
+	case port.Emptied:
+		d.u.Number(68)
+		d.address(in.From)
+		d.u.Number(uint64(in.Epoch))
+	case port.Retire:
+		d.u.Number(69)
+		d.u.Number(uint64(in.Epoch))
+	case port.Retired:
+		d.u.Number(70)
+		d.address(in.From)
 	case port.Refresh:
 		d.u.Number(66)
 		d.u.Number(in.Call.ID)
@@ -314,6 +324,9 @@ func (d digest) storeCall(e port.Effect) {
 		d.u.Number(uint64(e.Shard))
 	case port.ReleaseStore:
 		d.u.Number(51)
+		d.u.Number(uint64(e.Fence.Shard))
+	case port.RetireStore:
+		d.u.Number(54)
 		d.u.Number(uint64(e.Fence.Shard))
 	case port.Halt:
 		d.u.Number(53)

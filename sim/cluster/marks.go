@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"strings"
 
 	"perdure/core/port"
@@ -80,6 +81,8 @@ var messageKinds = map[port.MessageKind]string{
 
 func (c *Cluster) markOpened(in *port.Completed) {
 	switch {
+	case errors.Is(in.Err, store.ErrRetired):
+		c.mark("shard found ended")
 	case in.Opened.Epoch == 0:
 	case len(in.Opened.Records) > 0 && in.Opened.Displaced.Epoch > 0:
 		c.mark("opened: an owner displaced, records replayed")
@@ -93,6 +96,12 @@ func (c *Cluster) markEffect(e port.Effect) {
 	case port.OpenStore:
 		if e.Open.Known > 0 {
 			c.mark("journal reopened, memory kept")
+		}
+	case port.RetireStore:
+		c.mark("shard of a layout that goes ended")
+	case port.CreateShard:
+		if e.Floor > 0 {
+			c.mark("shard of a layout that comes made")
 		}
 	case port.ReleaseStore:
 		c.mark("shard released in good order")

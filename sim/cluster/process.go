@@ -240,6 +240,13 @@ func (p *Process) Resume() {
 	}
 }
 
+// Relayout asks the registry's machine for another number of shards; one that does not own the registry refuses.
+func (p *Process) Relayout(shards int) {
+	if b := p.byAddr[port.Address{Node: p.id, Role: port.RoleRegistry}]; p.up && b != nil {
+		p.post(b, &port.Request{Body: port.Relayout{Shards: shards}}, p.c.wire())
+	}
+}
+
 // Stall keeps one machine from being stepped for a while.
 func (p *Process) Stall(pick int, d time.Duration) {
 	b := p.boxes[pick%len(p.boxes)]

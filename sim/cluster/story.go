@@ -91,6 +91,12 @@ func inputStory(in port.Input) string {
 		return name(in.From) + " has this shard and would leave it"
 	case port.Elsewhere:
 		return fmt.Sprintf("%s is not there; perhaps at node %d", name(in.Shard), in.To)
+	case port.Emptied:
+		return fmt.Sprintf("%s is empty, may it end under epoch %d?", name(in.From), in.Epoch)
+	case port.Retire:
+		return fmt.Sprintf("it may end under epoch %d", in.Epoch)
+	case port.Retired:
+		return name(in.From) + " is ended"
 	case port.Fetch:
 		return fmt.Sprintf("fetch %d by %s, which has version %d", in.Tag, name(in.From), in.Version)
 	case port.Fetched:
@@ -156,6 +162,10 @@ func effectStory(e port.Effect) string {
 		return fmt.Sprintf("ask who owns shard %d", e.Shard)
 	case port.ConfirmStore:
 		return fmt.Sprintf("confirm shard %d", e.Fence.Shard)
+	case port.RetireStore:
+		return fmt.Sprintf("end shard %d", e.Fence.Shard)
+	case port.CreateShard:
+		return fmt.Sprintf("make shard %d of strips %d to %d, above epoch %d", e.Shard, e.Strips.From, e.Strips.To, e.Floor)
 	case port.Halt:
 		return "halt: " + e.Why
 	}

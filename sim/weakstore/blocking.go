@@ -47,8 +47,8 @@ func (b Blocking) Create(s store.ShardID, strips store.Strips, floor store.Epoch
 	return b.do(port.CreateShard{Shard: s, Strips: strips, Floor: floor}).Err
 }
 
-// Retire ends a shard; machines do not ask for it yet, so it takes no time.
-func (b Blocking) Retire(f store.Fence) error { return b.s.Memory.Retire(f) }
+// Retire ends a shard.
+func (b Blocking) Retire(f store.Fence) error { return b.do(port.RetireStore{Fence: f}).Err }
 
 // Release lets a shard go.
 func (b Blocking) Release(f store.Fence) error { return b.do(port.ReleaseStore{Fence: f}).Err }

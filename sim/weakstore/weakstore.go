@@ -124,6 +124,8 @@ func (s *Store) Do(e port.Effect, c Caller) {
 		s.simple(c, e.Tag, func(done *port.Completed) { done.Err = s.Memory.Create(e.Shard, e.Strips, e.Floor) })
 	case port.WriteStore:
 		s.simple(c, e.Tag, func(done *port.Completed) { done.Err = s.Memory.Write(e.Rows) })
+	case port.RetireStore:
+		s.simple(c, e.Tag, func(done *port.Completed) { done.Err = s.Memory.Retire(e.Fence) })
 	case port.ReleaseStore:
 		s.simple(c, e.Tag, func(done *port.Completed) { done.Err = s.Memory.Release(e.Fence) })
 	case port.AskOwner:

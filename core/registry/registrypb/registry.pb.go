@@ -215,6 +215,67 @@ func (x *Layout) GetFormat() uint32 {
 	return 0
 }
 
+// Change is a change of the layout that is under way.
+type Change struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Layout        *Layout                `protobuf:"bytes,1,opt,name=layout,proto3" json:"layout,omitempty"` // as it will be
+	Gone          []*Change_Gone         `protobuf:"bytes,2,rep,name=gone,proto3" json:"gone,omitempty"`     // shards of the present one that will not be there, by id
+	Format        uint32                 `protobuf:"varint,15,opt,name=format,proto3" json:"format,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Change) Reset() {
+	*x = Change{}
+	mi := &file_registry_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Change) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Change) ProtoMessage() {}
+
+func (x *Change) ProtoReflect() protoreflect.Message {
+	mi := &file_registry_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Change.ProtoReflect.Descriptor instead.
+func (*Change) Descriptor() ([]byte, []int) {
+	return file_registry_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Change) GetLayout() *Layout {
+	if x != nil {
+		return x.Layout
+	}
+	return nil
+}
+
+func (x *Change) GetGone() []*Change_Gone {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
+func (x *Change) GetFormat() uint32 {
+	if x != nil {
+		return x.Format
+	}
+	return 0
+}
+
 // Namespace is one namespace. Enums are those of the API.
 type Namespace struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -233,7 +294,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_registry_proto_msgTypes[3]
+	mi := &file_registry_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -245,7 +306,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_registry_proto_msgTypes[3]
+	mi := &file_registry_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -258,7 +319,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_registry_proto_rawDescGZIP(), []int{3}
+	return file_registry_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Namespace) GetId() string {
@@ -335,7 +396,7 @@ type Layout_Shard struct {
 
 func (x *Layout_Shard) Reset() {
 	*x = Layout_Shard{}
-	mi := &file_registry_proto_msgTypes[4]
+	mi := &file_registry_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -347,7 +408,7 @@ func (x *Layout_Shard) String() string {
 func (*Layout_Shard) ProtoMessage() {}
 
 func (x *Layout_Shard) ProtoReflect() protoreflect.Message {
-	mi := &file_registry_proto_msgTypes[4]
+	mi := &file_registry_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -384,6 +445,66 @@ func (x *Layout_Shard) GetTo() uint32 {
 	return 0
 }
 
+type Change_Gone struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`     // above which no owner may end the shard; 0: none may yet
+	Retired       bool                   `protobuf:"varint,3,opt,name=retired,proto3" json:"retired,omitempty"` // it is ended
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Change_Gone) Reset() {
+	*x = Change_Gone{}
+	mi := &file_registry_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Change_Gone) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Change_Gone) ProtoMessage() {}
+
+func (x *Change_Gone) ProtoReflect() protoreflect.Message {
+	mi := &file_registry_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Change_Gone.ProtoReflect.Descriptor instead.
+func (*Change_Gone) Descriptor() ([]byte, []int) {
+	return file_registry_proto_rawDescGZIP(), []int{3, 0}
+}
+
+func (x *Change_Gone) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Change_Gone) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Change_Gone) GetRetired() bool {
+	if x != nil {
+		return x.Retired
+	}
+	return false
+}
+
 var File_registry_proto protoreflect.FileDescriptor
 
 const file_registry_proto_rawDesc = "" +
@@ -407,7 +528,15 @@ const file_registry_proto_rawDesc = "" +
 	"\x05Shard\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\rR\x04from\x12\x0e\n" +
-	"\x02to\x18\x03 \x01(\rR\x02to\"\xd7\x03\n" +
+	"\x02to\x18\x03 \x01(\rR\x02to\"\xcd\x01\n" +
+	"\x06Change\x120\n" +
+	"\x06layout\x18\x01 \x01(\v2\x18.perdure.registry.LayoutR\x06layout\x121\n" +
+	"\x04gone\x18\x02 \x03(\v2\x1d.perdure.registry.Change.GoneR\x04gone\x12\x16\n" +
+	"\x06format\x18\x0f \x01(\rR\x06format\x1aF\n" +
+	"\x04Gone\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x18\n" +
+	"\aretired\x18\x03 \x01(\bR\aretired\"\xd7\x03\n" +
 	"\tNamespace\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -438,25 +567,29 @@ func file_registry_proto_rawDescGZIP() []byte {
 	return file_registry_proto_rawDescData
 }
 
-var file_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_registry_proto_goTypes = []any{
 	(*Cluster)(nil),      // 0: perdure.registry.Cluster
 	(*Key)(nil),          // 1: perdure.registry.Key
 	(*Layout)(nil),       // 2: perdure.registry.Layout
-	(*Namespace)(nil),    // 3: perdure.registry.Namespace
-	(*Layout_Shard)(nil), // 4: perdure.registry.Layout.Shard
-	nil,                  // 5: perdure.registry.Namespace.DataEntry
-	nil,                  // 6: perdure.registry.Namespace.SearchAttributesEntry
+	(*Change)(nil),       // 3: perdure.registry.Change
+	(*Namespace)(nil),    // 4: perdure.registry.Namespace
+	(*Layout_Shard)(nil), // 5: perdure.registry.Layout.Shard
+	(*Change_Gone)(nil),  // 6: perdure.registry.Change.Gone
+	nil,                  // 7: perdure.registry.Namespace.DataEntry
+	nil,                  // 8: perdure.registry.Namespace.SearchAttributesEntry
 }
 var file_registry_proto_depIdxs = []int32{
-	4, // 0: perdure.registry.Layout.shards:type_name -> perdure.registry.Layout.Shard
-	5, // 1: perdure.registry.Namespace.data:type_name -> perdure.registry.Namespace.DataEntry
-	6, // 2: perdure.registry.Namespace.search_attributes:type_name -> perdure.registry.Namespace.SearchAttributesEntry
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	5, // 0: perdure.registry.Layout.shards:type_name -> perdure.registry.Layout.Shard
+	2, // 1: perdure.registry.Change.layout:type_name -> perdure.registry.Layout
+	6, // 2: perdure.registry.Change.gone:type_name -> perdure.registry.Change.Gone
+	7, // 3: perdure.registry.Namespace.data:type_name -> perdure.registry.Namespace.DataEntry
+	8, // 4: perdure.registry.Namespace.search_attributes:type_name -> perdure.registry.Namespace.SearchAttributesEntry
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_registry_proto_init() }
@@ -470,7 +603,7 @@ func file_registry_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_registry_proto_rawDesc), len(file_registry_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
