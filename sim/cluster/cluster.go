@@ -125,7 +125,7 @@ func (c *Cluster) Boot(id port.NodeID, skew time.Duration, level port.Level) *Pr
 		Level: level, Shards: c.cfg.Shards, QueueParts: c.cfg.QueueParts, QueueWindow: c.cfg.QueueWindow, MemoryBytes: c.cfg.MemoryBytes, MinRetention: c.cfg.MinRetention, Limits: c.cfg.Limits,
 		FlushBytes: c.cfg.FlushBytes, FlushAge: c.cfg.FlushAge,
 		Rand: func(label string) func() uint64 {
-			return c.U.Rand("boot " + strconv.FormatUint(c.boots, 10) + " " + label).Uint64
+			return c.U.Rand("boot " + strconv.FormatUint(p.boot, 10) + " " + label).Uint64
 		},
 	})
 	p.node = n
