@@ -47,8 +47,7 @@ const (
 	unwanted = 3 * time.Second  // ... one whose view moved the shard away
 	firmly   = time.Minute      // an owner for that long has not been displaced in a dispute
 	doublets = 4                // times that patience doubles with each dispute lost
-	idly     = 2 * time.Second  // before a node that is alone and was displaced opens again unasked; doubles with each dispute lost
-	mostIdly = time.Minute
+	idly     = time.Minute      // before a node that is alone and was displaced opens again unasked
 )
 
 // Order is what the machine has to do.
@@ -208,7 +207,7 @@ func (s *Seat) Lost(now port.Clock) {
 // shard for less than it takes to do something with it.
 func (s *Seat) stepBack(now port.Clock) {
 	s.phase = waiting
-	s.at = now.Mono + s.jittered(min(idly<<min(max(s.lost-1, 0), 10), mostIdly))
+	s.at = now.Mono + s.jittered(idly)
 	s.asked = now.Mono
 	if s.lost > 1 { // somebody talks to the other one too
 		s.asked += s.jittered(leastGap << min(s.lost-2, doublets))
