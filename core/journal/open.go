@@ -96,6 +96,7 @@ func (l *Log) openCompleted(c *port.Completed, out *port.Effects) Event {
 		return Event{Kind: Failed, Err: err}
 	}
 	l.state, l.fence, l.strips, l.flush.number = active, fence, c.Opened.Strips, 0
+	l.proofs.sure = l.last.Mono
 	return Event{Kind: Opened}
 }
 
@@ -123,7 +124,7 @@ func (l *Log) reopened(fence store.Fence, o store.Opened, ticket uint64, out *po
 		return l.lost(fmt.Errorf("%w: epoch %d was not the last one", store.ErrFenced, l.under.Epoch), out)
 	}
 	l.state, l.fence, l.flush.number = active, fence, 0
-	l.proofs.prove(ticket)
+	l.proofs.prove(ticket, l.last.Mono)
 	ev := Event{}
 	if o.Last == l.seq { // it had been written
 		assert(len(o.Records) == 1 && o.Records[0].Seq == l.seq && bytes.Equal(o.Records[0].Record, l.taken),

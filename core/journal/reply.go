@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"time"
+
 	"perdure/core/port"
 	"perdure/core/store"
 )
@@ -20,14 +22,23 @@ type proofs struct {
 	ticket uint64 // last one drawn
 	proven uint64
 
-	tag   uint64 // of the Confirm under way
-	asked uint64 // last ticket drawn before it
+	tag   uint64        // of the Confirm under way
+	asked uint64        // last ticket drawn before it
+	sure  time.Duration // monotonic: when ownership was proven last
 	fence store.Fence
 }
 
-func (p *proofs) prove(ticket uint64) {
-	p.proven = max(p.proven, ticket)
+func (p *proofs) prove(ticket uint64, at time.Duration) {
+	p.proven, p.sure = max(p.proven, ticket), at
 	p.retry = retry{}
+}
+
+// ProveWithin makes sure that this node owns the shard, if it was not proven for
+// so long: the owner of a log that writes nothing would not notice that it was displaced.
+func (l *Log) ProveWithin(age time.Duration) {
+	if l.state == active && !l.cfg.Exclusive && l.proofs.tag == 0 && l.last.Mono-l.proofs.sure > age {
+		l.proofs.ticket++
+	}
 }
 
 // Reply lets the reply out when at is durable and this node is proven to have
@@ -146,7 +157,7 @@ func (l *Log) confirmCompleted(c *port.Completed, out *port.Effects) Event {
 	case c.Err != nil:
 		p.again(l)
 	case c.Owner:
-		p.prove(p.asked)
+		p.prove(p.asked, l.last.Mono)
 		if l.state == active {
 			l.letOut(out)
 		}

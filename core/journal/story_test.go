@@ -19,7 +19,7 @@ import (
 // one step of its owner; effects and events are printed as they come.
 //
 //	log [exclusive] [flush-bytes=n] [max-bytes=n]   a new, closed log
-//	open | sleep <duration> | back <duration> (wall clock) | end | close | drain | hold | release
+//	open | sleep <duration> | back <duration> (wall clock) | doubt <duration> | end | close | drain | hold | release
 //	opened epoch=n [displaced=e/n] [last=n] [record <seq> <change>...]
 //	put p/k=v... | fresh p/k=v... | delete p/k... | drop p...  (changes; "then" joins several lines into a step)
 //	reply <call> [at=n] | unproven <call> [at=n] | send <n> [at=n] | read <p/k>... <p[from,to)limit>...
@@ -107,6 +107,12 @@ func (s *story) do(t *testing.T, verb string, words []string) {
 			s.now.Wall, s.now.Mono = s.now.Wall.Add(d), s.now.Mono+d
 		}
 	case "end":
+	case "doubt":
+		age, err := time.ParseDuration(rest[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.log.ProveWithin(age)
 	case "close":
 		s.log.Close(&s.out)
 	case "drain":

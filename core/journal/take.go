@@ -127,7 +127,7 @@ func (l *Log) appended(in port.Appended, out *port.Effects) Event {
 	case in.Outcome == store.Done:
 		l.trimmed = max(l.trimmed, h.trim)
 		l.trimming = retry{}
-		l.proofs.prove(h.ticket)
+		l.proofs.prove(h.ticket, l.last.Mono)
 		ev := Event{}
 		if !h.trimOnly {
 			record := l.taken

@@ -15,7 +15,8 @@
 //
 // O1  A seat orders Open only after the store named the owner and that owner is this
 // node, nobody, has granted the claim, or did not answer for as long as it may.
-// O2  An owner that was displaced learns it within verify, also if nobody comes.
+// O2  An owner that was displaced learns it within verify, also if nobody comes. One
+// without a cluster makes no statement unasked: its shard asks when somebody waits there.
 // O3  A claim is granted only by a node that does not hold the shard.
 package ownership
 

@@ -3,6 +3,7 @@ package shard
 import (
 	"slices"
 	"strings"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	failurepb "go.temporal.io/api/failure/v1"
@@ -89,11 +90,17 @@ func showsTransient(c port.Client) bool {
 	return !strings.HasPrefix(c.Name, "temporal-cli") && !strings.HasPrefix(c.Name, "temporal-ui")
 }
 
+// doubtAfter is how long an owner without a cluster takes its last proof of ownership for enough while somebody waits here.
+const doubtAfter = 5 * time.Second
+
 // wait parks a call until the run changes or its time is over.
 func (s *Shard) wait(r *port.Request, e *entry) {
 	if s.draining {
 		s.historyTimedOut(r)
 		return
+	}
+	if s.members == nil { // in a cluster the seat sees to that
+		s.log.ProveWithin(doubtAfter)
 	}
 	closed := r.Body.(*workflowservice.GetWorkflowExecutionHistoryRequest).HistoryEventFilterType == enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
 	s.waits.add(e.key, r, closed, validate.LongPollEnd(&s.cfg.Limits, s.now.Wall, r.Deadline, s.cfg.Limits.HistoryLongPoll))
