@@ -178,7 +178,8 @@ func (x *worker) answer(t *workflowservice.PollWorkflowTaskQueueResponse, have *
 			ScheduleToStartTimeout: durationpb.New(x.rand.Between(100*time.Millisecond, 5*time.Second)),
 		}
 	}
-	if w.bad(x.rand, w.cfg.BadTask) {
+	spoiled := w.bad(x.rand, w.cfg.BadTask)
+	if spoiled {
 		req.Commands = x.spoil(commands)
 		cheats = true
 	}
@@ -189,11 +190,11 @@ func (x *worker) answer(t *workflowservice.PollWorkflowTaskQueueResponse, have *
 	if w.bad(x.rand, w.cfg.Twice) {
 		x.later(50*time.Millisecond, func() { x.call(proto.Clone(req), callTimeout, func(cluster.Result) {}) })
 	}
-	x.complete(t, have, req)
+	x.complete(t, have, req, spoiled)
 }
 
 // complete sends the answer. Unless it is acknowledged the memory is not what the server has.
-func (x *worker) complete(t *workflowservice.PollWorkflowTaskQueueResponse, have *program.Instance, req *workflowservice.RespondWorkflowTaskCompletedRequest) {
+func (x *worker) complete(t *workflowservice.PollWorkflowTaskQueueResponse, have *program.Instance, req *workflowservice.RespondWorkflowTaskCompletedRequest, spoiled bool) {
 	run := t.WorkflowExecution.RunId
 	x.call(req, callTimeout, x.ifAlive(func(r cluster.Result) {
 		if !r.OK() || req.StickyAttributes == nil {
@@ -201,7 +202,9 @@ func (x *worker) complete(t *workflowservice.PollWorkflowTaskQueueResponse, have
 				delete(x.cache, run)
 			}
 		}
-		x.spent(req.TaskToken, r)
+		if r.OK() || !spoiled { // what is not found may be what a bad command names: the task goes on then
+			x.spent(req.TaskToken, r)
+		}
 		if !r.OK() {
 			return
 		}
