@@ -10,8 +10,11 @@ import (
 // older task is known here (Q1); one that is only known to exist is not waited for.
 func (m *Queues) offer(now port.Clock, o *port.Offer, out *port.Effects) {
 	again := o.Announce && slices.Contains(m.shards, o.Task.Shard) // else it is subscribed to as it is heard of
-	if !m.heard(now, o.Task.Shard, o.Epoch, out) {
-		return // of an owner that was displaced since
+	if !m.heard(now, o.Task.Shard, o.Epoch, out) {                 // of an owner that was displaced since, or of a layout that is not known here yet
+		if o.Expect {
+			out.Send(o.Task.Shard, port.Declined{Task: o.Task}) // its record waits for an answer
+		}
+		return
 	}
 	q := m.queues[o.Task.Queue]
 	if q != nil && again {
