@@ -189,3 +189,21 @@ func TestPollThatIsSentAgainWaitsOnce(t *testing.T) {
 		t.Errorf("%d answers", answers)
 	}
 }
+
+// The record of a task that was offered waits for an answer, also at a shard that this machine does not know, or knows to have another owner.
+func TestOffersOfUnknownOwnersAreAnswered(t *testing.T) {
+	w := newMoveWorld(t)
+	w.step(port.Offer{Task: w.task(2, "a"), Epoch: 9})
+	stranger := w.task(1, "b")
+	stranger.Shard.Index++
+	for _, o := range []port.Offer{{Task: stranger, Epoch: 1, Expect: true}, {Task: w.task(1, "c"), Epoch: 8, Expect: true}} {
+		got := w.step(o)
+		if len(got) != 1 {
+			t.Fatalf("%v is answered by %v", o.Task.Key, got)
+		}
+		sent, _ := got[0].(port.Send)
+		if d, ok := sent.In.(port.Declined); !ok || d.Dead || d.Task.Key != o.Task.Key || sent.To != o.Task.Shard {
+			t.Errorf("%v is answered by %v", o.Task.Key, got[0])
+		}
+	}
+}
