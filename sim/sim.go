@@ -250,8 +250,13 @@ func (s *simulation) close() {
 		n, _ := s.ledger.Open()
 		return n == 0 && s.world.Done()
 	})
-	if n, first := s.ledger.Open(); !closed && n > 0 && s.breach == nil && !s.stopped {
+	if closed || s.breach != nil || s.stopped {
+		return
+	}
+	if n, first := s.ledger.Open(); n > 0 {
 		s.fail(check.NeverClosed(first, n, closeWithin))
+	} else {
+		s.fail(&check.Breach{Promise: check.NoSilentStall, Text: fmt.Sprintf("clients are not through %v after the faults ended", closeWithin)})
 	}
 }
 

@@ -72,7 +72,7 @@ func (c *client) draw(o *Op) {
 		o.Bad = true
 		list := c.nonsense()
 		o.Request = list[c.rand.IntN(len(list))]
-	case x < w.cfg.Query && len(c.runs) > 0:
+	case len(c.runs) > 0 && c.rand.Chance(w.cfg.Query):
 		o.Request = c.query()
 	case !w.settled && c.rand.Chance(w.cfg.Reads):
 		o.Request = c.describe()
