@@ -9,8 +9,8 @@ import (
 
 // How Cassandra flushes: it looks who the owner is, and then writes batches side by side,
 // each a partition's or a part of one. Each takes effect, or not, or late, or twice, on
-// its own and in any order, also after another owner opened the shard: rows and
-// deletes carry versions, and the newest wins.
+// its own and in any order, also after another owner opened the shard; one that failed
+// goes again. Rows and deletes carry versions, and the newest wins.
 
 func (s *Store) flushBatches(e port.FlushStore, c Caller) {
 	at := s.u.Now() + s.half()
@@ -35,6 +35,9 @@ func (s *Store) flushBatches(e port.FlushStore, c Caller) {
 	})
 }
 
+// batchTries is how often the adapter sends a batch.
+const batchTries = 3
+
 func (s *Store) writeBatches(e port.FlushStore, c Caller) {
 	batches := s.batches(e.Flush)
 	if len(batches) > 1 {
@@ -45,16 +48,13 @@ func (s *Store) writeBatches(e port.FlushStore, c Caller) {
 	for _, b := range batches {
 		at := s.u.Now() + s.half()
 		put := func() { s.Memory.Put(b.Rows, b.Deleted) }
-		f := s.fate()
-		switch f {
-		case fine, after:
-			s.effect(at, c, put)
-		case late:
-			s.effect(at+s.lateness(), c, put)
-		}
-		if f != before && !s.healed && s.rand.Chance(s.cfg.Twice) {
-			s.Counts.Twice++
-			s.effect(at+s.lateness(), c, put)
+		f := s.batch(at, c, put)
+		for range batchTries - 1 {
+			if f == fine {
+				break
+			}
+			at += s.half() + s.half()
+			f = s.batch(at, c, put)
 		}
 		if f != fine {
 			done.Err = store.ErrUnavailable
@@ -62,6 +62,22 @@ func (s *Store) writeBatches(e port.FlushStore, c Caller) {
 		answered = max(answered, at+s.half())
 	}
 	s.u.At(max(answered, s.u.Now()+time.Microsecond), func() { c.Answer(done) })
+}
+
+// batch sends one batch once.
+func (s *Store) batch(at time.Duration, c Caller, put func()) fate {
+	f := s.fate()
+	switch f {
+	case fine, after:
+		s.effect(at, c, put)
+	case late:
+		s.effect(at+s.lateness(), c, put)
+	}
+	if f != before && !s.healed && s.rand.Chance(s.cfg.Twice) {
+		s.Counts.Twice++
+		s.effect(at+s.lateness(), c, put)
+	}
+	return f
 }
 
 // batches cuts a flush by the names of partitions, and those that are long once more.

@@ -28,6 +28,11 @@ func (s *Store) Flush(f store.Flush) error {
 	return s.write(f.Rows, f.Deleted)
 }
 
+// batchTries is how often a batch is sent before the flush is given up: if one
+// time-out in a hundred batches made all of them go again, a tired database would
+// never see the end of a flush.
+const batchTries = 3
+
 // statement is one change and what it weighs.
 type statement struct {
 	cql  string
@@ -60,7 +65,14 @@ func (s *Store) write(rows []store.Row, deleted []store.DeletedPartition) error 
 	for _, partition := range order {
 		batches = split(batches, groups[partition])
 	}
-	return each(len(batches), func(i int) error { return s.trip("writing rows", settles, func() error { return s.run(batches[i]) }) })
+	return each(len(batches), func(i int) (err error) {
+		for range batchTries {
+			if err = s.trip("writing rows", settles, func() error { return s.run(batches[i]) }); err == nil {
+				break
+			}
+		}
+		return err
+	})
 }
 
 func (s *Store) change(r store.Row) statement {
