@@ -78,6 +78,33 @@ func TestTimerNeverEarly(t *testing.T) {
 	broke(t, f.ledger.timerPunctual(r, fired(time.Minute+timerLateness+1)), TimerNeverLost, "event 6")
 }
 
+func TestWorkflowTaskTimesOutEarlyOnlyAfterLongHeartbeats(t *testing.T) {
+	task := func(id int64, typ enumspb.EventType, at time.Duration) *historypb.HistoryEvent {
+		e := event(id, typ, at)
+		switch typ {
+		case enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED:
+			e.Attributes = &historypb.HistoryEvent_WorkflowTaskScheduledEventAttributes{WorkflowTaskScheduledEventAttributes: &historypb.WorkflowTaskScheduledEventAttributes{StartToCloseTimeout: durationpb.New(time.Minute)}}
+		case enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+			e.Attributes = &historypb.HistoryEvent_WorkflowTaskCompletedEventAttributes{WorkflowTaskCompletedEventAttributes: &historypb.WorkflowTaskCompletedEventAttributes{ScheduledEventId: id - 2, StartedEventId: id - 1}}
+		case enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
+			e.Attributes = &historypb.HistoryEvent_WorkflowTaskTimedOutEventAttributes{WorkflowTaskTimedOutEventAttributes: &historypb.WorkflowTaskTimedOutEventAttributes{ScheduledEventId: id - 2, StartedEventId: id - 1, TimeoutType: enumspb.TIMEOUT_TYPE_START_TO_CLOSE}}
+		}
+		return e
+	}
+	r := &Run{Events: []*historypb.HistoryEvent{
+		task(1, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, 0),
+		task(2, enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, 0),
+		task(3, enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED, 29*time.Minute),
+		task(4, enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED, 29*time.Minute+30*time.Second),
+		task(5, enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, 29*time.Minute+30*time.Second),
+		task(6, enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED, 29*time.Minute+30*time.Second),
+	}}
+	if b := timerNeverEarly(r, task(7, enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT, heartbeatLimit)); b != nil {
+		t.Error(b)
+	}
+	broke(t, timerNeverEarly(r, task(7, enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT, heartbeatLimit-1)), TimerNeverEarly, "event 7")
+}
+
 func TestHistoryWellFormed(t *testing.T) {
 	started := func(id, scheduled int64) *historypb.HistoryEvent {
 		e := event(id, enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED, 0)

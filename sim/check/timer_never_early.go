@@ -14,10 +14,29 @@ import (
 
 func timerNeverEarly(r *Run, e *historypb.HistoryEvent) *Breach {
 	due := dueOf(r, e)
-	if at := e.EventTime.AsTime(); !due.IsZero() && at.Before(due) {
+	if at := e.EventTime.AsTime(); !due.IsZero() && at.Before(due) && at.Before(heartbeatsEnd(r, e)) {
 		return breach(TimerNeverEarly, r.Key.RunID, "event %d, %v, at %v, it was due at %v", e.EventId, e.EventType, at, due)
 	}
 	return nil
+}
+
+// heartbeatLimit is how long a worker may put off a workflow task by completions that carry nothing.
+const heartbeatLimit = 30 * time.Minute
+
+// heartbeatsEnd is when a workflow task may time out as it is completed, because it
+// and the tasks right before it were only put off; for other events never.
+func heartbeatsEnd(r *Run, e *historypb.HistoryEvent) time.Time {
+	if e.EventType != enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT {
+		return time.Unix(1<<40, 0)
+	}
+	first := r.event(e.GetWorkflowTaskTimedOutEventAttributes().ScheduledEventId)
+	for {
+		a := r.event(first.GetEventId() - 1).GetWorkflowTaskCompletedEventAttributes()
+		if a == nil {
+			return first.GetEventTime().AsTime().Add(heartbeatLimit)
+		}
+		first = r.event(a.ScheduledEventId)
+	}
 }
 
 // dueOf is when what e tells was due; zero if it was not a matter of time.
