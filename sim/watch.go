@@ -40,9 +40,9 @@ func (s *simulation) Trimmed(shard store.ShardID, seq store.Seq) { s.ledger.Trim
 func (s *simulation) Issued(req proto.Message) any { return s.ledger.Before(req) }
 
 // Halted is a program that does not know what its cluster writes. That is its due
-// fate if it is old; the newest must never meet it.
-func (s *simulation) Halted(node port.NodeID, why string) {
-	if s.nodes.level(node) == port.NewestLevel {
+// fate if it is old, also while it drains to make room for a newer one; the newest must never meet it.
+func (s *simulation) Halted(node port.NodeID, knows port.Level, why string) {
+	if knows == port.NewestLevel {
 		s.fail(&check.Breach{Promise: check.LevelKnownByAll, Text: fmt.Sprintf("node %d, of the newest level, halted: %s", node, why)})
 		return
 	}

@@ -47,8 +47,8 @@ type Watch interface {
 	// Issued is told of each call as the client makes it; what it returns is kept as the call's Note.
 	Issued(req proto.Message) any
 	Replied(c *Call, r *port.Reply)
-	// Halted is told that a process ended because a machine asked for it.
-	Halted(node port.NodeID, why string)
+	// Halted is told that a process, whose program knows a level, ended because a machine asked for it.
+	Halted(node port.NodeID, knows port.Level, why string)
 	// Stepped is told of each step: the machine, what it was stepped with, and what it wants done.
 	Stepped(p *Process, at port.Address, m port.Machine, in port.Input, out []port.Effect)
 }

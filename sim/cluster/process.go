@@ -145,7 +145,7 @@ func (p *Process) execute(b *box, e port.Effect) {
 		p.c.Counts.Halts++
 		p.c.tell("* node %d halts: %s", p.id, e.Why)
 		p.end()
-		p.c.watch.Halted(p.id, e.Why)
+		p.c.watch.Halted(p.id, p.level, e.Why)
 	default:
 		p.c.Store.Do(e, weakstore.Caller{
 			Alive:  func() bool { return p.up },
