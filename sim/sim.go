@@ -18,7 +18,8 @@ import (
 
 // Bounds of a universe. One that is not done by then is stuck, and that is a failure.
 const (
-	closeWithin = 2 * time.Hour // virtual time from the end of the faults until all runs are closed
+	patience    = 5 * time.Minute // virtual time that faults last longer for clients that are not through; some plans let nobody through
+	closeWithin = 2 * time.Hour   // virtual time from the end of the faults until all runs are closed
 	graceTimers = 90 * time.Second
 	maxSteps    = 5_000_000
 	lookEvery   = 10 * time.Second
@@ -165,7 +166,7 @@ func (s *simulation) run() {
 	s.phase = "faults last"
 	s.nodes.begin()
 	s.world.Begin()
-	s.until(time.Hour, func() bool { return s.u.Now() >= s.plan.Faults.For && s.world.Done() })
+	s.until(s.plan.Faults.For+patience, func() bool { return s.u.Now() >= s.plan.Faults.For && s.world.Done() })
 	s.heal()
 	s.close()
 	s.retire()

@@ -27,7 +27,9 @@ type world struct {
 
 func (w *world) Issued(proto.Message) any { return nil }
 
-func (w *world) Halted(node port.NodeID, _ port.Level, why string) { w.Errorf("node %d halts: %s", node, why) }
+func (w *world) Halted(node port.NodeID, _ port.Level, why string) {
+	w.Errorf("node %d halts: %s", node, why)
+}
 
 func (w *world) Replied(*Call, *port.Reply) {}
 

@@ -34,7 +34,9 @@ func (s *scene) Issued(req proto.Message) any {
 	return s.Ledger.Before(req)
 }
 
-func (s *scene) Halted(node port.NodeID, _ port.Level, why string) { s.Errorf("node %d halts: %s", node, why) }
+func (s *scene) Halted(node port.NodeID, _ port.Level, why string) {
+	s.Errorf("node %d halts: %s", node, why)
+}
 
 func (s *scene) Replied(*cluster.Call, *port.Reply) {}
 

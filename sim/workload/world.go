@@ -162,8 +162,11 @@ func (w *World) More(starts int, pace time.Duration) {
 		return
 	}
 	for _, c := range w.clients {
-		c.left, c.done = starts, false
-		c.next()
+		c.left = starts
+		if c.done {
+			c.done = false
+			c.next()
+		}
 	}
 }
 
