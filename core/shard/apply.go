@@ -120,13 +120,13 @@ func (s *Shard) shardOf(k port.RunKey) port.Address {
 	return at
 }
 
-// retire removes a closed run whose retention is over (S4), and all its rows. It may
-// have to wait for the pointer to the current run.
-func (s *Shard) retire(e *entry) {
+// retire removes a closed run whose retention is over (S4), and all its rows. False:
+// in, which found it, waits for the pointer to the current run.
+func (s *Shard) retire(e *entry, in port.Input) bool {
 	k := e.key
-	current, ok := s.current(k, port.Wake{Run: k})
+	current, ok := s.current(k, in)
 	if !ok {
-		return
+		return false
 	}
 	s.log.Delete(runKey(k))
 	s.log.DeletePartition(store.Partition{Table: store.Pending, Partition: k.RunID})
@@ -144,4 +144,5 @@ func (s *Shard) retire(e *entry) {
 	e.run = nil
 	s.cache.remove(e)
 	s.waits.wake(k, true, s.serveRequest)
+	return true
 }

@@ -271,12 +271,12 @@ func (s *Shard) wakeRun(k port.RunKey) {
 	case e == nil || e.run == nil:
 		s.dropDeadline(k)
 		return
-	case e.run.Closed() && !e.run.Owes() && e.run.S.RetentionTime <= s.time:
+	case s.outlived(e.run):
 		if e.seq > s.log.Durable() { // time can jump: the end of a run is recorded before its removal
 			s.due.set(k, e.run.S.DeadlineRow, s.time+time.Second.Nanoseconds())
 			return
 		}
-		s.retire(e)
+		s.retire(e, port.Wake{Run: k})
 		return
 	}
 	env := s.env(k.NamespaceID, k)

@@ -83,7 +83,15 @@ func (s *Shard) load(k port.RunKey, in port.Input) (e *entry, ok bool) {
 		return nil, false
 	}
 	s.cache.used(e)
+	if _, woken := in.(port.Wake); !woken && s.outlived(e.run) && e.seq <= s.log.Durable() {
+		return nil, s.retire(e, in) // its wake is late; or there is none, if it was removed once and the database forgot that
+	}
 	return e, true
+}
+
+// outlived says that the retention of a run is over and nothing keeps it (S4): whoever asks for it finds it no more (S8).
+func (s *Shard) outlived(r *run.Run) bool {
+	return r != nil && r.Closed() && !r.Owes() && r.S.RetentionTime <= s.time
 }
 
 // loadRun reads the run row, its pending rows and its first event.
@@ -98,7 +106,7 @@ func (s *Shard) loadRun(e *entry) {
 func (s *Shard) runLoaded(e *entry, ev *journal.Event) {
 	e.loading = false
 	if row := ev.Rows[0].Value; row != nil && e.run == nil {
-		r, batches, err := build(row, ev)
+		r, batches, err := s.build(row, ev)
 		if err != nil {
 			s.unreadable(e, err)
 			return
@@ -106,6 +114,9 @@ func (s *Shard) runLoaded(e *entry, ev *journal.Event) {
 		if r.S.NamespaceId == e.key.NamespaceID && r.S.WorkflowId == e.key.WorkflowID {
 			e.run = r
 			e.seq = s.log.Seq() // its rows may come from a record that is not durable yet
+			if len(batches) == 0 {
+				e.seq = 0 // these do not: it was removed once
+			}
 			e.setHistory(batches)
 			s.due.learned(e.key, r.Deadline())
 		}
@@ -121,7 +132,7 @@ func (s *Shard) runLoaded(e *entry, ev *journal.Event) {
 	}
 }
 
-func build(row []byte, ev *journal.Event) (*run.Run, []history.Batch, error) {
+func (s *Shard) build(row []byte, ev *journal.Event) (*run.Run, []history.Batch, error) {
 	pending := make([]run.Row, len(ev.Scans[0]))
 	for i, p := range ev.Scans[0] {
 		pending[i] = run.Row{Key: p.Key.Key, Value: p.Value}
@@ -131,6 +142,9 @@ func build(row []byte, ev *journal.Event) (*run.Run, []history.Batch, error) {
 		return nil, nil, err
 	}
 	batches := decodeHistory(ev.Scans[1], 0)
+	if len(batches) == 0 && s.outlived(r) {
+		return r, nil, nil // it was removed once, and the rest of it has not come back
+	}
 	if len(batches) == 0 {
 		return nil, nil, errors.New("it has no history")
 	}
