@@ -79,7 +79,7 @@ func Draw(seed uint64, calm bool) Plan {
 		p.Faults.For += time.Minute // the level is not raised at once
 	}
 	if r := universe.Stream(seed, 0x6c61796f); !calm && r.IntN(3) == 0 {
-		p.Faults.Layout = r.Between(2*time.Second, 30*time.Second)
+		p.Faults.Layout = r.Spread(300*time.Millisecond, 30*time.Second)
 	}
 	return p
 }
