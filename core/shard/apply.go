@@ -19,7 +19,7 @@ func (s *Shard) apply(e *entry, c *run.Changes) {
 		return
 	}
 	k := e.key
-	s.keepTime()
+	s.keepTime(c.Due)
 	s.log.Put(runKey(k), c.Row, c.First)
 	for _, p := range c.Pending {
 		if p.Value == nil {

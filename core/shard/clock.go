@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -22,6 +23,7 @@ const (
 
 	clockFieldFormat protowire.Number = 1
 	clockFieldTime   protowire.Number = 2
+	clockFieldLow    protowire.Number = 3
 	clockFormat                       = 1
 )
 
@@ -29,55 +31,90 @@ func clockKey(strip uint16) store.Key {
 	return store.Key{Table: store.Due, Partition: stripPartition(strip), Key: keyClock}
 }
 
-// keepTime notes the time of this step before it is recorded in an event.
-func (s *Shard) keepTime() {
-	if s.time <= s.clock {
+// keepTime notes the time of this step before it is recorded in an event, and with it the low mark (low.go), which
+// a new deadline row at due must not be below (W5). 0: there is no new one.
+func (s *Shard) keepTime(due int64) {
+	below := due != 0 && due < s.low.mark
+	if below {
+		s.low.mark = due
+	}
+	if s.time <= s.clock && !below {
 		return
 	}
-	s.clock = s.time + clockAhead.Nanoseconds()
-	b := appendNumber(nil, clockFieldFormat, clockFormat)
-	s.log.Put(clockKey(s.log.Strips().From), appendNumber(b, clockFieldTime, uint64(s.clock)), false)
+	if s.time > s.clock {
+		s.clock = s.time + clockAhead.Nanoseconds()
+	}
+	first := s.log.Strips().From
+	s.log.Put(clockKey(first), s.encodeClock(), false)
+	for _, strip := range s.low.earlier {
+		s.log.Delete(clockKey(strip))
+	}
+	s.low.earlier = nil
 }
 
 // leaveTime notes the time of this step in every strip, for the shards that will have them.
 func (s *Shard) leaveTime() {
 	s.clock = max(s.clock, s.time)
-	b := appendNumber(appendNumber(nil, clockFieldFormat, clockFormat), clockFieldTime, uint64(s.clock))
+	b := s.encodeClock()
 	for strip := s.log.Strips().From; strip < s.log.Strips().To; strip++ {
 		s.log.Put(clockKey(strip), b, false)
 	}
 }
 
-// clockLoaded takes the time up where the last owner of a strip left it.
-func (s *Shard) clockLoaded(value []byte) {
-	at, err := decodeClock(value)
-	if err != nil {
-		panic("shard: " + err.Error())
-	}
-	s.log.NotBefore(time.Unix(0, at), s.now)
-	s.time = s.log.Time(s.now).UnixNano()
+func (s *Shard) encodeClock() []byte {
+	b := appendNumber(nil, clockFieldFormat, clockFormat)
+	b = appendNumber(b, clockFieldTime, uint64(s.clock))
+	return appendNumber(b, clockFieldLow, uint64(s.low.mark))
 }
 
-func decodeClock(v []byte) (at int64, err error) {
+// clocksLoaded takes the time up where the last owners of the strips left it.
+func (s *Shard) clocksLoaded(rows []store.Row) {
+	low := int64(math.MaxInt64)
+	for i, row := range rows {
+		if row.Value == nil {
+			continue
+		}
+		c, err := decodeClock(row.Value)
+		if err != nil {
+			panic("shard: " + err.Error())
+		}
+		s.log.NotBefore(time.Unix(0, c.time), s.now)
+		low = min(low, c.low)
+		if i > 0 {
+			s.low.earlier = append(s.low.earlier, s.log.Strips().From+uint16(i))
+		}
+	}
+	s.time = s.log.Time(s.now).UnixNano()
+	if rows[0].Value != nil {
+		s.low.mark = low
+	}
+}
+
+// clock is what the row says.
+type clock struct{ time, low int64 }
+
+func decodeClock(v []byte) (c clock, err error) {
 	for len(v) > 0 {
 		num, typ, n := protowire.ConsumeTag(v)
 		if n < 0 {
-			return 0, fmt.Errorf("clock row: %w", protowire.ParseError(n))
+			return c, fmt.Errorf("clock row: %w", protowire.ParseError(n))
 		}
 		v = v[n:]
 		m := protowire.ConsumeFieldValue(num, typ, v)
 		if m < 0 {
-			return 0, fmt.Errorf("clock row: %w", protowire.ParseError(m))
+			return c, fmt.Errorf("clock row: %w", protowire.ParseError(m))
 		}
 		if x, _ := protowire.ConsumeVarint(v); typ == protowire.VarintType {
 			switch {
 			case num == clockFieldFormat && x > clockFormat:
-				return 0, fmt.Errorf("clock row has format %d, this server reads up to %d: upgrade it", x, clockFormat)
+				return c, fmt.Errorf("clock row has format %d, this server reads up to %d: upgrade it", x, clockFormat)
 			case num == clockFieldTime:
-				at = int64(x)
+				c.time = int64(x)
+			case num == clockFieldLow:
+				c.low = int64(x)
 			}
 		}
 		v = v[m:]
 	}
-	return at, nil
+	return c, nil
 }

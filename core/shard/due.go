@@ -69,6 +69,14 @@ func (d *dueIndex) begin(strips store.Strips) {
 	d.horizon = 0
 }
 
+// beginAt is begin where no row is below that time.
+func (d *dueIndex) beginAt(at int64) {
+	for i := range d.windows {
+		d.windows[i] = deadlineRow(at, "")
+	}
+	d.horizon = at
+}
+
 func (d *dueIndex) strip(k port.RunKey) int {
 	return int(stripOf(k.NamespaceID, k.WorkflowID) - d.first)
 }
@@ -322,11 +330,8 @@ func (s *Shard) loadDue() {
 		all[i], clocks[i] = i, clockKey(s.due.first+uint16(i))
 	}
 	s.read(clocks, nil, func(ev *journal.Event) {
-		for _, row := range ev.Rows {
-			if row.Value != nil {
-				s.clockLoaded(row.Value)
-			}
-		}
+		s.clocksLoaded(ev.Rows)
+		s.due.beginAt(s.low.mark)
 		s.readDue(all, openRows, s.loadQueues)
 	})
 }

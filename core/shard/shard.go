@@ -73,6 +73,7 @@ type Shard struct {
 	now      port.Clock
 	time     int64 // shard time of this step, Unix ns
 	clock    int64 // time up to which the stored clock covers; Unix ns
+	low      low
 	out      *port.Effects
 	members  *port.Members // nil: this node is alone
 	seat     ownership.Seat
@@ -122,7 +123,7 @@ func New(cfg Config) *Shard {
 // forget drops everything that is not in the store.
 func (s *Shard) forget() {
 	s.ready = false
-	s.clock = 0
+	s.clock, s.low = 0, low{}
 	s.cache = newCache(s.cfg.CacheBytes)
 	s.absent = absent{}
 	s.suspects = map[uint64]suspect{}
@@ -144,6 +145,7 @@ func (s *Shard) Step(now port.Clock, in port.Input, out *port.Effects) {
 	}
 	s.obey()
 	s.fireDue()
+	s.raiseLow()
 	s.expireWaits()
 	s.expireSubscriptions()
 	s.repeatReads()

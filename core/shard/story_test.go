@@ -59,7 +59,8 @@ type story struct {
 	snapshot *port.Snapshot
 	out      port.Effects
 	text     strings.Builder
-	reads    int // rows that were read
+	reads    int    // rows that were read
+	dueFrom  string // where the first reading of deadlines began, since the last boot
 }
 
 type letter struct {
@@ -105,6 +106,7 @@ func (s *story) boot(cfg Config) {
 	cfg.Rand, cfg.Limits = r.Uint64, validate.Defaults()
 	s.shard = New(cfg)
 	s.machines = map[port.Address]port.Machine{shardAt: s.shard, committerAt: journal.NewCommitter(committerAt), queuesAt: taskqueue.New(taskqueue.Config{Self: queuesAt})}
+	s.dueFrom = ""
 	s.alarms, s.inbox = map[port.Address]time.Time{}, nil
 	for _, at := range []port.Address{committerAt, queuesAt, shardAt} {
 		s.post(at, port.Start{})
@@ -148,6 +150,11 @@ func (s *story) execute(from port.Address, e port.Effect) {
 	case port.FlushStore:
 		s.post(from, &port.Completed{Tag: e.Tag, Err: s.store.Flush(e.Flush)})
 	case port.ReadStore:
+		for _, r := range e.Ranges {
+			if r.Table == store.Due && s.dueFrom == "" {
+				s.dueFrom = r.From
+			}
+		}
 		rows, _ := s.store.Get(e.Keys)
 		scans, _ := s.store.Scan(e.Ranges)
 		for _, x := range scans {
