@@ -26,6 +26,7 @@ type outage struct {
 	mu      sync.Mutex
 	begun   time.Time
 	reason  error
+	guessed bool // reason is another call's
 	timer   *time.Timer
 	told    bool
 	watcher func(works bool)
@@ -41,7 +42,7 @@ func (o *outage) failed(reason error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if reason != nil {
-		o.reason = reason
+		o.reason, o.guessed = reason, false
 	}
 	if o.troubled.Swap(true) {
 		return
@@ -50,15 +51,16 @@ func (o *outage) failed(reason error) {
 	o.timer = time.AfterFunc(o.notice, o.tell)
 }
 
-// explain hears why something else than a change failed: if changes fail too, that is why.
+// explain hears why something else than a change failed: if changes fail too, that is
+// why. The first of these errors may only say that its connection ended, so the last one counts.
 func (o *outage) explain(err error) {
 	if err == nil || !o.troubled.Load() {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.reason == nil {
-		o.reason = err
+	if o.reason == nil || o.guessed {
+		o.reason, o.guessed = err, true
 	}
 }
 

@@ -120,3 +120,26 @@ func TestReasonOfAnOutageIsTold(t *testing.T) {
 		logged.mu.Unlock()
 	}
 }
+
+// Of several errors the newest is told, and one of a change rather than one of a read.
+func TestNewestReasonOfAnOutageIsTold(t *testing.T) {
+	cut, full, readOnly := errors.New("connection cut"), errors.New("too many connections"), errors.New("read-only")
+	for _, c := range []struct {
+		hear func(o *outage)
+		want string
+	}{
+		{func(o *outage) { o.explain(cut); o.explain(full) }, "too many connections"},
+		{func(o *outage) { o.explain(cut); o.failed(readOnly); o.explain(full) }, "read-only"},
+		{func(o *outage) { o.failed(cut); o.failed(nil); o.failed(readOnly) }, "read-only"},
+	} {
+		logged := &lines{}
+		o := outage{notice: time.Hour, refuse: 2 * time.Hour, log: slog.New(slog.NewTextHandler(logged, nil))}
+		o.failed(nil)
+		c.hear(&o)
+		o.tell()
+		o.stop()
+		if text := logged.text.String(); !strings.Contains(text, c.want) {
+			t.Errorf("want %q, the log is %s", c.want, text)
+		}
+	}
+}
