@@ -18,7 +18,7 @@ import (
 // is in a filter.
 
 const (
-	absentAfter = 512     // starts of unknown ids before the table is read
+	absentAfter = 64      // starts of unknown ids before the table is read
 	absentRows  = 2000    // rows of one read
 	absentMost  = 8 << 20 // ids; a shard with more reads the row each time
 	bloomFirst  = 1 << 16 // ids of the first filter; each further one holds twice as many
