@@ -52,7 +52,9 @@ func (l *lane) loop() {
 		if !ok {
 			return
 		}
+		l.r.outage.pending.Add(1)
 		outcomes := l.r.config.Store.Append(job.Batch)
+		l.r.outage.pending.Add(-1)
 		l.r.outage.appended(outcomes)
 		mine := l.m.post(&port.Completed{Tag: job.Tag, Outcomes: outcomes})
 		l.completed()

@@ -20,8 +20,9 @@ type outage struct {
 	log     *slog.Logger
 	refused func(*port.Refusal) // answers everybody who waits
 
-	closed   atomic.Bool // callers are refused
-	troubled atomic.Bool // the last change failed; what says so without a lock
+	closed   atomic.Bool  // callers are refused
+	troubled atomic.Bool  // the last change failed; what says so without a lock
+	pending  atomic.Int32 // appends under way
 
 	mu      sync.Mutex
 	begun   time.Time
@@ -29,6 +30,8 @@ type outage struct {
 	guessed bool // reason is another call's
 	timer   *time.Timer
 	told    bool
+	blocked bool        // the last append failed: another change that works is not the end of it
+	calm    *time.Timer // since such a change
 	watcher func(works bool)
 }
 
@@ -41,6 +44,11 @@ var unavailableStore = port.Refuse(port.Unavailable, "the database takes no chan
 func (o *outage) failed(reason error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.fail(reason)
+}
+
+func (o *outage) fail(reason error) {
+	o.hush()
 	if reason != nil {
 		o.reason, o.guessed = reason, false
 	}
@@ -64,13 +72,44 @@ func (o *outage) explain(err error) {
 	}
 }
 
-// worked hears of a change that was made.
+// worked hears of a change that was made, other than an append. A database may take these and no append, with a full
+// disk for one: if appends fail, it is over when none has failed for a while.
 func (o *outage) worked() {
 	if !o.troubled.Load() {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	switch {
+	case !o.blocked:
+		o.end()
+	case o.calm == nil:
+		o.calm = time.AfterFunc(o.notice/2, o.calmed)
+	}
+}
+
+func (o *outage) hush() {
+	if o.calm != nil {
+		o.calm.Stop()
+		o.calm = nil
+	}
+}
+
+// calmed is the timer's: an append that is under way will tell.
+func (o *outage) calmed() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.calm == nil {
+		return
+	}
+	if o.calm = nil; o.pending.Load() == 0 {
+		o.end()
+	}
+}
+
+func (o *outage) end() {
+	o.blocked = false
+	o.hush()
 	if !o.troubled.Swap(false) {
 		return
 	}
@@ -123,20 +162,30 @@ func (o *outage) stop() {
 	if o.timer != nil {
 		o.timer.Stop()
 	}
+	o.hush()
 	o.watcher = nil
 }
 
 // appended looks at the outcomes of an append: one that is known came from a store that works.
 func (o *outage) appended(outcomes []store.Outcome) {
+	if len(outcomes) == 0 {
+		return
+	}
+	known := false
 	for _, outcome := range outcomes {
-		if outcome != store.Unknown {
-			o.worked()
-			return
-		}
+		known = known || outcome != store.Unknown
 	}
-	if len(outcomes) > 0 {
-		o.failed(nil)
+	if known && !o.troubled.Load() {
+		return
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if known {
+		o.end()
+		return
+	}
+	o.blocked = true
+	o.fail(nil)
 }
 
 // changed looks at the answer of a call that changes something.

@@ -143,3 +143,37 @@ func TestNewestReasonOfAnOutageIsTold(t *testing.T) {
 		}
 	}
 }
+
+// A database that takes everything but appends, as one with a full disk may, takes no
+// changes. Once no append fails any more it is over, also if there is none.
+func TestOutageOfAppendsAlone(t *testing.T) {
+	unknown, done := []store.Outcome{store.Unknown}, []store.Outcome{store.Done}
+	logged := &lines{}
+	o := outage{notice: time.Hour, refuse: 2 * time.Hour, log: slog.New(slog.NewTextHandler(logged, nil))}
+	defer o.stop()
+	o.appended(unknown)
+	o.worked()
+	o.tell()
+	for range 3 {
+		o.appended(unknown)
+		o.worked()
+	}
+	o.pending.Add(1)
+	o.calmed()
+	if text := logged.text.String(); !o.troubled.Load() || strings.Count(text, "\n") != 1 {
+		t.Fatalf("appends fail, and the log is\n%s", text)
+	}
+	o.pending.Add(-1)
+	o.worked()
+	o.calmed()
+	if text := logged.text.String(); o.troubled.Load() || strings.Count(text, "again") != 1 {
+		t.Fatalf("nothing fails any more, and the log is\n%s", text)
+	}
+	o.appended(unknown)
+	o.tell()
+	o.worked()
+	o.appended(done)
+	if text := logged.text.String(); o.troubled.Load() || strings.Count(text, "again") != 2 {
+		t.Fatalf("appends work, and the log is\n%s", text)
+	}
+}

@@ -135,6 +135,7 @@ type Log struct {
 	proofs   proofs
 	opens    openCall
 	trimming retry
+	doubts   retry // paces appends that are unknown one after another
 	draining bool
 	leaving  leaving
 	retiring retiring
@@ -283,7 +284,7 @@ func (l *Log) lost(err error, out *port.Effects) Event {
 func (l *Log) drop(out *port.Effects) {
 	l.refuseWaiting(out)
 	l.state = closed
-	l.opens, l.flush, l.trimming = openCall{}, flush{}, retry{}
+	l.opens, l.flush, l.trimming, l.doubts = openCall{}, flush{}, retry{}, retry{}
 	l.proofs = proofs{ticket: l.proofs.ticket, proven: l.proofs.ticket}
 	l.overlay.reset()
 	l.open = openRecord{}

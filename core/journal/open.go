@@ -130,6 +130,7 @@ func (l *Log) reopened(fence store.Fence, o store.Opened, ticket uint64, out *po
 		assert(len(o.Records) == 1 && o.Records[0].Seq == l.seq && bytes.Equal(o.Records[0].Record, l.taken),
 			"J6: the journal holds the record that was appended")
 		ev = l.advance()
+		l.doubts = retry{}
 	}
 	assert(o.Last == l.durable, "J6: the journal ends where memory does") // else taken is still there and is appended again
 	l.letOut(out)

@@ -126,7 +126,7 @@ func (l *Log) appended(in port.Appended, out *port.Effects) Event {
 		return l.lost(store.ErrFenced, out)
 	case in.Outcome == store.Done:
 		l.trimmed = max(l.trimmed, h.trim)
-		l.trimming = retry{}
+		l.trimming, l.doubts = retry{}, retry{}
 		l.proofs.prove(h.ticket, l.last.Mono)
 		ev := Event{}
 		if !h.trimOnly {
@@ -141,7 +141,13 @@ func (l *Log) appended(in port.Appended, out *port.Effects) Event {
 		return Event{}
 	}
 	l.state = reopening
-	l.reopen(out)
+	again := l.doubts.wait != 0
+	l.doubts.again(l)
+	if again { // the store takes an Open, but no append: a full disk can be like that
+		l.opens.at = l.doubts.at
+	} else {
+		l.reopen(out)
+	}
 	return Event{}
 }
 
