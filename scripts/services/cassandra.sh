@@ -3,7 +3,7 @@
 #
 #   kill1, kill2 ...   end that node with SIGKILL; start brings it back
 #
-# It is durable: a write is on disk when it is acknowledged (commitlog_sync: batch).
+# It is durable: a write is on disk when it is acknowledged (commitlog_sync: batch). A node whose disk fails ends, so that start brings it back.
 # shellcheck shell=bash
 stop_signal=TERM
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -65,6 +65,8 @@ configure() { # NODE PORT
 		partitioner: org.apache.cassandra.dht.Murmur3Partitioner
 		endpoint_snitch: SimpleSnitch
 		commitlog_sync: batch
+		commit_failure_policy: die
+		disk_failure_policy: die
 		data_file_directories: [$dir/data]
 		commitlog_directory: $dir/commitlog
 		saved_caches_directory: $dir/saved_caches
