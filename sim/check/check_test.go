@@ -346,12 +346,16 @@ func TestAnsweredByItsHolder(t *testing.T) {
 	held := func(nonce uint64) *Breach {
 		return f.ledger.heldBy(&port.Token{Run: port.RunKey{RunID: forgedRun}, ScheduledID: 2, StartedID: 3, Attempt: 1, Nonce: nonce})
 	}
-	for _, nonce := range []uint64{12, 99} {
-		if b := held(nonce); b != nil {
-			t.Error(b)
-		}
+	if b := held(12); b != nil {
+		t.Error(b)
 	}
 	broke(t, held(11), AnsweredByItsHolder, "1 others")
+	broke(t, held(99), AnsweredByItsHolder, "while somebody else held it")
+	r.noteStart(start{2, 3, 1}, nobody)
+	if b := held(99); b != nil {
+		t.Error(b)
+	}
+	broke(t, held(12), AnsweredByItsHolder, "1 others")
 	r.noteStart(start{5, 0, 1}, 21)
 	r.noteStart(start{5, 0, 2}, 22)
 	broke(t, f.ledger.heldBy(&port.Token{Run: port.RunKey{RunID: forgedRun}, ScheduledID: 5, Attempt: 1, Nonce: 21}), AnsweredByItsHolder, "attempt 2 had begun")
