@@ -31,7 +31,7 @@ func TestOutagesOnStores(t *testing.T) {
 
 // TestFullDisk is an outage of SQLite.
 func TestFullDisk(t *testing.T) {
-	x := trouble{"disk_full", "full", onSmallDisk, fill}
+	x := trouble{name: "disk_full", reason: "full", home: onSmallDisk, begin: fill}
 	playOutage(t, x, x.home(t, embedded))
 }
 
@@ -46,7 +46,7 @@ func playOutage(t *testing.T, x trouble, db *database) {
 		halt := l.run() // a server that nobody asks for a change does not notice
 		end := x.begin(t, db)
 		health.await(t, healthpb.HealthCheckResponse_NOT_SERVING)
-		toldToComeAgain(t, l, n)
+		toldToComeAgain(t, x, l, n)
 		end()
 		health.await(t, healthpb.HealthCheckResponse_SERVING)
 		halt()
@@ -62,13 +62,16 @@ func playOutage(t *testing.T, x trouble, db *database) {
 			}
 		}
 	}
-	if said != rounds {
+	if said != rounds && !(x.partly && said > 0 && said <= comesAndGoes*rounds) {
 		t.Errorf("%d outages are in the log %d times", rounds, said)
 	}
 }
 
+// comesAndGoes bounds how often one outage may seem to be over where some changes are made.
+const comesAndGoes = 10
+
 // toldToComeAgain asks for a change and wants to be told to come again, however long its deadline is.
-func toldToComeAgain(t *testing.T, l *load, n int) {
+func toldToComeAgain(t *testing.T, x trouble, l *load, n int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -76,7 +79,7 @@ func toldToComeAgain(t *testing.T, l *load, n int) {
 	_, err := l.api.StartWorkflowExecution(ctx, &workflowservice.StartWorkflowExecutionRequest{
 		Namespace: namespace, WorkflowId: id, RequestId: id, WorkflowType: &commonpb.WorkflowType{Name: "load"}, TaskQueue: normal(),
 	})
-	if !is[*serviceerror.Unavailable](err) {
+	if !is[*serviceerror.Unavailable](err) && !(x.partly && err == nil) {
 		t.Errorf("a start while the database takes no changes: %v, want Unavailable", err)
 	}
 }

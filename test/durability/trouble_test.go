@@ -19,6 +19,7 @@ type trouble struct {
 	reason string // what the server's log must say of it, in lower case
 	home   func(t *testing.T, kind string) *database
 	begin  func(t *testing.T, db *database) (end func())
+	partly bool // some changes are made all the same: the outage may come and go
 }
 
 // database is one, and the server that works on it.
@@ -34,27 +35,30 @@ type database struct {
 const embedded = "sqlite"
 
 func troublesOf(kind string) []trouble {
-	stopped := trouble{"stopped", "connect", plain, stop}
-	full := trouble{"disk_full", "", onSmallDisk, fill} // it may crash of it, then nobody can tell the server why
+	stopped := trouble{name: "stopped", reason: "connect", home: plain, begin: stop}
+	slow := trouble{name: "slow", home: behindProxy, begin: stall}
+	full := trouble{name: "disk_full", home: onSmallDisk, begin: fill} // it may crash of it, then nobody can tell the server why
 	switch kind {
 	case "postgres":
 		return []trouble{
 			stopped,
-			{"read_only", "read-only", plain, readOnlyPostgres},
-			{"no_connections", "too many connections", plain, noConnectionsPostgres},
-			{"slow", "", behindProxy, stall},
+			{name: "read_only", reason: "read-only", home: plain, begin: readOnlyPostgres},
+			{name: "no_connections", reason: "too many connections", home: plain, begin: noConnectionsPostgres},
+			slow,
 			full,
 		}
 	case "mysql", "mariadb":
+		full.partly = kind == "mariadb" // it changes what is there, and takes its time to give up what is not
 		return []trouble{
 			stopped,
-			{"read_only", "read-only", plain, readOnlyMySQL},
-			{"no_connections", "max_user_connections", plain, noConnectionsMySQL},
-			{"slow", "", behindProxy, stall},
+			{name: "read_only", reason: "read-only", home: plain, begin: readOnlyMySQL},
+			{name: "no_connections", reason: "max_user_connections", home: plain, begin: noConnectionsMySQL},
+			slow,
 			full,
 		}
 	}
-	return []trouble{{"stopped", "", plain, stop}, {"frozen", "", plain, freeze}, full}
+	stopped.reason = ""
+	return []trouble{stopped, {name: "frozen", home: plain, begin: freeze}, full}
 }
 
 // quickly makes the server give up calls soon.
