@@ -12,42 +12,49 @@ import (
 // P18 answered_by_its_holder: an answer to a task is accepted from who was given
 // it last, and from nobody who had it before. Starts are told apart by nonces.
 
-// start names an attempt at a task: its scheduled and started event and its number.
+// start names an attempt at a task: its scheduled event and its number. What the
+// scheduled event of a transient workflow task would be can be another task's in the end.
 type start struct {
-	scheduled, started int64
-	attempt            int32
+	scheduled int64
+	activity  bool
+	attempt   int32
 }
 
 // nobody holds a task that was given out and came back.
 const nobody = 0
 
-// noteStart notes the nonces that the state of a run shows.
+// noteStart notes who has a task, as the state of a run shows it.
 func (r *Run) noteStart(s start, nonce uint64) {
 	if r.starts == nil {
 		r.starts, r.attempts = map[start][]uint64{}, map[int64]int32{}
 	}
-	if s.started == 0 {
+	if s.activity && nonce != nobody {
 		r.attempts[s.scheduled] = max(r.attempts[s.scheduled], s.attempt)
 	}
-	if have := r.starts[s]; len(have) == 0 || have[len(have)-1] != nonce {
+	have := r.starts[s]
+	if len(have) == 0 && nonce != nobody || len(have) > 0 && have[len(have)-1] != nonce {
 		r.starts[s] = append(have, nonce)
 	}
 }
 
 func (r *Run) noteTask() {
-	switch t := r.Row.GetTask(); {
-	case t.GetStartedId() == 0:
-	case t.Reoffered:
-		r.noteStart(start{t.ScheduledId, t.StartedId, t.Attempt}, nobody)
-	default:
-		r.noteStart(start{t.ScheduledId, t.StartedId, t.Attempt}, t.Nonce)
+	if t := r.Row.GetTask(); t != nil {
+		holder := t.Nonce
+		if t.StartedId == 0 || t.Reoffered {
+			holder = nobody
+		}
+		r.noteStart(start{t.ScheduledId, false, t.Attempt}, holder)
 	}
 }
 
 func (r *Run) noteActivity(value []byte) {
 	a := &runpb.Activity{}
-	if proto.Unmarshal(value, a) == nil && a.StartedTime != 0 {
-		r.noteStart(start{a.ScheduledId, 0, a.Attempt}, a.Nonce)
+	if proto.Unmarshal(value, a) == nil {
+		holder := a.Nonce
+		if a.StartedTime == 0 {
+			holder = nobody
+		}
+		r.noteStart(start{a.ScheduledId, true, a.Attempt}, holder)
 	}
 }
 
@@ -58,8 +65,8 @@ func (l *Ledger) heldBy(token *port.Token) *Breach {
 	if r == nil {
 		return nil
 	}
-	s := start{token.ScheduledID, token.StartedID, token.Attempt}
-	if last := r.attempts[s.scheduled]; s.started == 0 && s.attempt < last {
+	s := start{token.ScheduledID, token.StartedID == 0, token.Attempt}
+	if last := r.attempts[s.scheduled]; s.activity && s.attempt < last {
 		return breach(AnsweredByItsHolder, r.Key.RunID, "attempt %d of the task scheduled as event %d was answered, attempt %d had begun", s.attempt, s.scheduled, last)
 	}
 	have := r.starts[s]

@@ -341,8 +341,8 @@ func TestReadsAreCurrent(t *testing.T) {
 func TestAnsweredByItsHolder(t *testing.T) {
 	f := newForge(t).start()
 	r := f.ledger.Run(forgedRun)
-	r.noteStart(start{2, 3, 1}, 11)
-	r.noteStart(start{2, 3, 1}, 12)
+	r.noteStart(start{2, false, 1}, 11)
+	r.noteStart(start{2, false, 1}, 12)
 	held := func(nonce uint64) *Breach {
 		return f.ledger.heldBy(&port.Token{Run: port.RunKey{RunID: forgedRun}, ScheduledID: 2, StartedID: 3, Attempt: 1, Nonce: nonce})
 	}
@@ -351,13 +351,13 @@ func TestAnsweredByItsHolder(t *testing.T) {
 	}
 	broke(t, held(11), AnsweredByItsHolder, "1 others")
 	broke(t, held(99), AnsweredByItsHolder, "while somebody else held it")
-	r.noteStart(start{2, 3, 1}, nobody)
+	r.noteStart(start{2, false, 1}, nobody)
 	if b := held(99); b != nil {
 		t.Error(b)
 	}
 	broke(t, held(12), AnsweredByItsHolder, "1 others")
-	r.noteStart(start{5, 0, 1}, 21)
-	r.noteStart(start{5, 0, 2}, 22)
+	r.noteStart(start{5, true, 1}, 21)
+	r.noteStart(start{5, true, 2}, 22)
 	broke(t, f.ledger.heldBy(&port.Token{Run: port.RunKey{RunID: forgedRun}, ScheduledID: 5, Attempt: 1, Nonce: 21}), AnsweredByItsHolder, "attempt 2 had begun")
 }
 
