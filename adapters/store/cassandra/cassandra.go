@@ -110,7 +110,7 @@ func Open(opts Options) (*Store, error) {
 
 // open connects to a keyspace whose tables are there.
 func open(opts Options) (*Store, error) {
-	session, err := connect(opts, opts.Keyspace)
+	session, err := connect(opts, opts.Keyspace, opts.Timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -146,13 +146,13 @@ func (o Options) serial() gocql.Consistency {
 	return gocql.Serial
 }
 
-// connect opens a session; keyspace may be empty.
-func connect(o Options, keyspace string) (*gocql.Session, error) {
+// connect opens a session whose requests take at most that long; keyspace may be empty.
+func connect(o Options, keyspace string, most time.Duration) (*gocql.Session, error) {
 	c := gocql.NewCluster(o.Hosts...)
 	c.Port = PortDefault
 	c.Keyspace = keyspace
 	c.Consistency, c.SerialConsistency = o.quorum(), o.serial()
-	c.Timeout, c.WriteTimeout, c.ConnectTimeout = o.Timeout, o.Timeout, o.Timeout
+	c.Timeout, c.WriteTimeout, c.ConnectTimeout = most, most, o.Timeout
 	c.NumConns = o.Connections
 	c.DefaultTimestamp = false // versions are the only timestamps of ours
 	c.RetryPolicy = nil        // also the default: nothing is sent twice

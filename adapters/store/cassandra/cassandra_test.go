@@ -243,6 +243,13 @@ func TestSeveralSetUpOneKeyspace(t *testing.T) {
 	if err != nil || have != want {
 		t.Errorf("version %d of %d, %v", have, want, err)
 	}
+	holder, err := s.lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mine, strange := s.keepLock(holder), s.keepLock("somebody else"); mine != nil || strange == nil {
+		t.Errorf("the lock is kept by its holder: %v, by another one: %v", mine, strange)
+	}
 	if err := s.session.Query("UPDATE " + s.name(versionTable) + " SET version = 99 WHERE what = 'tables' IF EXISTS").Exec(); err != nil {
 		t.Fatal(err)
 	}

@@ -64,13 +64,16 @@ var _ schema.Schema = (*Schema)(nil)
 
 var nameForm = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]{0,47}$`)
 
+// changeTime is what one change of the tables may take: all nodes hear of it first, and a cluster that was just started, or is busy, is slow at that.
+const changeTime = time.Minute
+
 // OpenSchema connects to the cluster; the keyspace need not be there.
 func OpenSchema(opts Options) (*Schema, error) {
 	opts = opts.withDefaults()
 	if !nameForm.MatchString(opts.Keyspace) {
 		return nil, fmt.Errorf("cassandra: %q cannot be the name of a keyspace: up to 48 letters, digits and underscores, a letter first", opts.Keyspace)
 	}
-	session, err := connect(opts, "")
+	session, err := connect(opts, "", changeTime)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +148,7 @@ func (s *Schema) Apply() error {
 	if err != nil {
 		return err
 	}
-	err = s.steps()
+	err = s.steps(holder)
 	_, free := s.swap("DELETE FROM "+s.name(versionTable)+" WHERE what = 'lock' IF holder = ?", holder)
 	return errors.Join(err, free)
 }
@@ -160,13 +163,16 @@ func (s *Schema) begin() error {
 		s.name(versionTable), id[:4], id[4:6], id[6:8], id[8:10], id[10:16]))
 }
 
-func (s *Schema) steps() error {
+func (s *Schema) steps(holder string) error {
 	have, want, err := s.Versions()
 	if err != nil {
 		return err
 	}
 	for i := have; i < want; i++ {
 		for _, text := range versions[i].statements {
+			if err := s.keepLock(holder); err != nil {
+				return err
+			}
 			if err := s.change(fmt.Sprintf(text, s.keyspace)); err != nil {
 				return err
 			}
@@ -202,6 +208,15 @@ func (s *Schema) lock() (holder string, err error) {
 		time.Sleep(time.Second)
 	}
 	return "", fmt.Errorf("cassandra: somebody else has been changing the tables of keyspace %s for %d s: look for other servers that start, then repeat it", s.keyspace, lockTries)
+}
+
+// keepLock has the lock last for one more change, which takes half as long at most.
+func (s *Schema) keepLock(holder string) error {
+	kept, err := s.swap(fmt.Sprintf("UPDATE %s USING TTL %d SET holder = ? WHERE what = 'lock' IF holder = ?", s.name(versionTable), lockFor), holder, holder)
+	if err == nil && !kept {
+		err = fmt.Errorf("cassandra: the tables of keyspace %s took too long to change, somebody else may change them now: repeat it", s.keyspace)
+	}
+	return err
 }
 
 func (s *Schema) name(table string) string { return s.keyspace + "." + table }
