@@ -21,6 +21,8 @@ type nodes struct {
 	healed bool
 	Rivals int
 
+	relayouts int // asked for so far
+
 	happened []Fault // so far
 }
 
@@ -241,8 +243,15 @@ func (n *nodes) level(id port.NodeID) port.Level {
 	return port.NewestLevel
 }
 
+// relayoutsMost bounds the layouts of a universe: until its node restarts, the
+// machines of a shard that has ended stay, and hear of each change of the registry.
+const relayoutsMost = 40
+
 // relayout asks for another number of shards, at whichever node decides that.
 func (n *nodes) relayout() {
+	if n.relayouts++; n.relayouts > relayoutsMost {
+		return
+	}
 	shards := 1 + n.rand.IntN(12)
 	n.s.tell("* the layout is to have %d shards", shards)
 	for i := range n.all {
