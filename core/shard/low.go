@@ -9,8 +9,10 @@ import "time"
 //
 // W5: a deadline row is never below the low mark of its shard.
 
-// lowEvery is how much time passes until the mark is looked at again: that walks over all deadlines in memory.
-const lowEvery = time.Minute
+const (
+	lowEvery = time.Minute // passes until the mark is looked at again: that walks over all deadlines in memory
+	lowLooks = 1 << 16     // deadlines it walks over at most, which takes some milliseconds; with more the mark stays
+)
 
 type low struct {
 	mark    int64    // Unix ns; 0: unknown
@@ -24,6 +26,9 @@ func (s *Shard) raiseLow() {
 		return
 	}
 	s.low.looked = s.time
+	if len(s.due.items) > lowLooks {
+		return
+	}
 	mark := min(s.time, s.due.horizon)
 	for _, x := range s.due.items { //ordered: the least
 		mark = min(mark, x.row)
