@@ -19,7 +19,7 @@ func (s *Store) Append(batch []store.Append) []store.Outcome {
 			for i := range outcomes {
 				outcomes[i] = store.Done
 			}
-			s.noteTrims(batch, outcomes)
+			s.trims.Note(batch, outcomes)
 			return outcomes
 		}
 		if !isNotNow(err) {
@@ -39,7 +39,7 @@ func (s *Store) Append(batch []store.Append) []store.Outcome {
 		}
 	}
 	s.appendAnswers(batch, outcomes)
-	s.noteTrims(batch, outcomes)
+	s.trims.Note(batch, outcomes)
 	return outcomes
 }
 
@@ -82,31 +82,12 @@ func (s *Store) appendTogether(batch []store.Append) *message {
 	}
 	m.add(";")
 	for _, a := range batch {
-		if s.trims(a) {
+		if s.trims.Moved(a) {
 			m.add("DELETE FROM record WHERE shard=? AND seq<=?;", uint64(a.Fence.Shard), uint64(a.Trim))
 		}
 	}
 	m.add("COMMIT")
 	return m
-}
-
-// trims says whether records are left that the append's trim covers: owners repeat their trims.
-func (s *Store) trims(a store.Append) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return a.Trim > s.trimmed[a.Fence]
-}
-
-func (s *Store) noteTrims(batch []store.Append, outcomes []store.Outcome) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, a := range batch {
-		if outcomes[i] == store.Done && a.Trim > 0 {
-			s.trimmed[a.Fence] = max(s.trimmed[a.Fence], a.Trim)
-		} else if outcomes[i] == store.Fenced {
-			delete(s.trimmed, a.Fence)
-		}
-	}
 }
 
 // appendApart makes an update and an insert for each shard. It also tells at

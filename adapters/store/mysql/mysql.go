@@ -24,13 +24,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	driver "github.com/go-sql-driver/mysql"
 
 	"perdure/adapters/store/schema"
+	"perdure/adapters/store/step"
 	"perdure/adapters/store/target"
 	"perdure/core/store"
 )
@@ -56,9 +56,7 @@ type Store struct {
 	rows    *pool
 	packet  int // bytes of one message that the server takes
 	closed  atomic.Bool
-
-	mu      sync.Mutex
-	trimmed map[store.Fence]store.Seq // records that are known to be deleted; of owners that appended here
+	trims   step.Trims
 }
 
 var _ store.Store = (*Store)(nil)
@@ -72,7 +70,7 @@ func Open(at *target.Target, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{trimmed: map[store.Fence]store.Seq{}}
+	s := &Store{}
 	if s.packet, err = set.learn(opts.Logger); err != nil {
 		return nil, err
 	}

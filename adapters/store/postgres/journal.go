@@ -1,6 +1,10 @@
 package postgres
 
-import "perdure/core/store"
+import (
+	"slices"
+
+	"perdure/core/store"
+)
 
 // Append writes the records of all shards in one statement. A shard whose row
 // somebody holds (an Open on its way, most likely) makes nobody else wait: it
@@ -10,7 +14,12 @@ func (s *Store) Append(batch []store.Append) []store.Outcome {
 	if len(batch) == 0 {
 		return outcomes
 	}
-	left, err := s.appendOnce(appendSkipping, batch, outcomes, everything(len(batch)))
+	first := appendOnly
+	if slices.ContainsFunc(batch, s.trims.Moved) {
+		first = appendSkipping
+	}
+	left, err := s.appendOnce(first, batch, outcomes, everything(len(batch)))
+	defer s.trims.Note(batch, outcomes)
 	if err != nil || len(left) == 0 {
 		return outcomes
 	}

@@ -32,6 +32,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"perdure/adapters/store/schema"
+	"perdure/adapters/store/step"
 	"perdure/adapters/store/target"
 	"perdure/core/store"
 )
@@ -59,6 +60,7 @@ type Store struct {
 	rows    *pool
 	timeout time.Duration
 	closed  atomic.Bool
+	trims   step.Trims
 }
 
 var _ store.Store = (*Store)(nil)
