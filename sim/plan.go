@@ -138,6 +138,9 @@ func (p *Plan) drawFaults(r *universe.Rand) {
 	if p.Store.Kind != weakstore.SQLite {
 		if f.Rival = mean(); f.Rival > 0 { // somebody must ask the one that is not the owner any more
 			p.World.Reads, p.World.Pace = 0.7*r.Float64(), p.World.Pace/4
+			if r.IntN(3) == 0 { // and meet owners that are finding out whether they still are
+				p.Store.FailAfter, p.Store.Tardy = 0.05+0.1*r.Float64(), 0.03+0.05*r.Float64()
+			}
 		}
 	}
 }
