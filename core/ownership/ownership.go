@@ -180,6 +180,9 @@ func (s *Seat) Elsewhere() port.NodeID {
 	return n
 }
 
+// Opening says that the order to open the journal still stands.
+func (s *Seat) Opening() bool { return s.phase == opening }
+
 // Opened says that the journal is open.
 func (s *Seat) Opened(now port.Clock) {
 	if s.phase == opening {

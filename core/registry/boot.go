@@ -191,7 +191,7 @@ func (r *Registry) created(c *port.Completed) {
 	ok := c.Err == nil || errors.Is(c.Err, store.ErrExists)
 	if c.Tag == ownTag {
 		r.own.underway = false
-		if ok {
+		if ok && r.seat.Opening() { // the answer may come when another node was given the shard
 			r.log.Open(r.now, r.out) // else the log's next try will come back here
 		}
 		return

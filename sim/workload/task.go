@@ -105,8 +105,13 @@ func (x *worker) work(t *workflowservice.PollWorkflowTaskQueueResponse, events [
 	have := x.cache[run]
 	if have == nil || len(events) > 0 && events[0].EventId == 1 {
 		have = program.New(t.WorkflowExecution.WorkflowId, run)
-		x.remember(run, have)
+		if x.began[run] == t.StartedEventId { // two owners gave it out: which answer is accepted, and which memory holds, is not known yet
+			delete(x.cache, run)
+		} else {
+			x.remember(run, have)
+		}
 	}
+	x.began[run] = t.StartedEventId
 	have.Local = func() bool { return x.rand.IntN(3) > 0 }
 	commands, err := have.Advance(events)
 	if err != nil {

@@ -22,6 +22,7 @@ type worker struct {
 	life   int // of its process; what an earlier one began is not ended
 	sticky string
 	cache  map[string]*program.Instance // by run id; looked up only
+	began  map[string]int64             // the start of the last task of each run
 	polls  []*poller
 	old    [][]byte // tokens of earlier tasks, to answer with when it cheats
 }
@@ -52,7 +53,7 @@ func (x *worker) begin() {
 	}
 	x.life++
 	x.sticky = fmt.Sprintf("%s-sticky-%d", x.name, x.life)
-	x.cache = map[string]*program.Instance{}
+	x.cache, x.began = map[string]*program.Instance{}, map[string]int64{}
 	x.polls = nil
 	namespace := x.world.cfg.Namespace
 	workflowPoll := func(q *taskqueuepb.TaskQueue) func() proto.Message {
