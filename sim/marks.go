@@ -44,6 +44,7 @@ var Required = []string{
 	"flush deletes partitions",
 	"flush of a displaced owner refused",
 	"history read from its table",
+	"idle journal trimmed while more is flushed",
 	"journal reopened, memory kept",
 	"level of the cluster raised",
 	"message repeated: signal",

@@ -16,9 +16,8 @@ import (
 type flush struct {
 	dirty []*entry     // entries with images that no flush has taken
 	tombs []*partition // deleted partitions that no flush has taken
-	bytes int          // of acknowledged records that no flush has taken
-	age   time.Duration
-	// ^ monotonic time when the oldest of them must go, 0 if there are none
+	tail  []stretch    // acknowledged records that no flush has taken, oldest first
+	more  bool         // when the last flush was done, a whole stretch waited already
 
 	busy    bool // rows are taken and not known to be in their tables
 	retry        // of the call
@@ -30,6 +29,14 @@ type flush struct {
 	parts   []*partition
 }
 
+// stretch is records that one flush takes, so that also of a long tail something
+// is in the tables, and trimmed, soon: LogConfig.FlushBytes and one record at most.
+type stretch struct {
+	upTo  store.Seq
+	bytes int
+	due   time.Duration // monotonic time when the oldest of them must go
+}
+
 // linger is what was flushed while reads were under way: they may have seen the
 // tables before it (J8), so their results need it when they come back.
 type linger struct {
@@ -39,13 +46,17 @@ type linger struct {
 	parts   []*partition
 }
 
-// acknowledged counts a record that became durable.
-func (f *flush) acknowledged(size int, due time.Duration) {
-	f.bytes += size
-	if f.age == 0 {
-		f.age = due
+// acknowledged counts the record that became durable.
+func (l *Log) acknowledged(size int) {
+	f := &l.flush
+	if n := len(f.tail); n == 0 || l.full(&f.tail[n-1]) {
+		f.tail = append(f.tail, stretch{due: l.last.Mono + l.cfg.FlushAge})
 	}
+	last := &f.tail[len(f.tail)-1]
+	last.upTo, last.bytes = l.durable, last.bytes+size
 }
+
+func (l *Log) full(s *stretch) bool { return s.bytes > l.cfg.FlushBytes }
 
 // flushAlarm is when endFlush will have something to do.
 func (l *Log) flushAlarm() time.Duration {
@@ -55,28 +66,29 @@ func (l *Log) flushAlarm() time.Duration {
 		return 0
 	case f.busy:
 		return f.at
+	case len(f.tail) > 0:
+		return f.tail[0].due
 	}
-	return f.age
+	return 0
 }
 
 func (l *Log) endFlush(out *port.Effects) {
 	f, mono := &l.flush, l.last.Mono
-	switch {
-	case f.busy:
-		if f.tag == 0 && f.due(mono) {
-			l.repeatFlush(out)
-		}
-	case l.durable == l.flushed:
-	case l.draining || f.bytes > l.cfg.FlushBytes || mono >= f.age:
+	if f.busy && f.tag == 0 && f.due(mono) {
+		l.repeatFlush(out)
+	}
+	for !f.busy && len(f.tail) > 0 && (l.draining || l.full(&f.tail[0]) || mono >= f.tail[0].due) {
 		l.startFlush(out)
 	}
 }
 
-// startFlush takes all rows of acknowledged records (J4), newest image of each,
-// and nothing of records that may still come to nothing.
+// startFlush (J16) takes the oldest records, acknowledged all (J4): the newest image
+// of each row that no later acknowledged record changed. That record stays in the
+// journal, so of its rows the tables may have any older image, or none.
 func (l *Log) startFlush(out *port.Effects) {
 	f := &l.flush
-	f.upTo, f.bytes, f.age = l.durable, 0, 0
+	f.upTo = f.tail[0].upTo
+	f.tail = slices.Delete(f.tail, 0, 1)
 	l.collectEntries()
 	l.collectPartitions()
 	slices.SortFunc(f.entries, compareEntries)
@@ -91,8 +103,8 @@ func (l *Log) startFlush(out *port.Effects) {
 	l.sendFlush(out)
 }
 
-// collectEntries moves the entries that have acknowledged images from the dirty
-// list to the flush. One that is deleted and was never in a table is done already.
+// collectEntries moves the entries whose newest acknowledged image the flush takes from
+// the dirty list to it. One that is deleted and was never in a table is done already.
 func (l *Log) collectEntries() {
 	f, rest := &l.flush, l.flush.dirty[:0]
 	for _, e := range f.dirty {
@@ -103,9 +115,10 @@ func (l *Log) collectEntries() {
 		if e.dirty {
 			rest = append(rest, e)
 		}
-		image := e.at(f.upTo)
+		image := e.at(l.durable)
 		switch {
-		case image == nil || image.seq <= l.flushed: // the former image of a lingering entry
+		case image == nil || image.seq > f.upTo:
+		case image.seq <= l.flushed: // the former image of a lingering entry
 		case image.kind == put || !e.fresh:
 			f.entries = append(f.entries, e)
 		case e.dirty:
@@ -238,6 +251,7 @@ func (l *Log) finishFlush() {
 	assert(l.flushed < f.upTo && f.upTo <= l.durable, "J1: a flush takes acknowledged records")
 	f.busy, f.retry, f.call = false, retry{}, store.Flush{}
 	l.flushed = f.upTo
+	f.more = len(f.tail) > 0 && l.full(&f.tail[0])
 	for _, e := range f.entries {
 		l.overlay.cut(e, f.upTo)
 	}

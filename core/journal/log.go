@@ -29,7 +29,7 @@ type LogConfig struct {
 	Nonce           func() store.Nonce // seeded generator
 	Exclusive       bool               // store.Exclusive(): no Confirm needed
 
-	FlushBytes int           // flush when acknowledged unflushed bytes exceed this; default 4 MiB, simulator 1 KiB to 8 MiB
+	FlushBytes int           // flush when acknowledged unflushed bytes exceed this, and little more at once; default 4 MiB, simulator 1 KiB to 8 MiB
 	FlushAge   time.Duration // ... or the oldest of them is older; default 100 ms, simulator 1 ms to 10 s
 	MaxBytes   int           // overlay bound, above it Full is true; default 64 MiB, simulator from 4 KiB
 	RetryMin   time.Duration // first wait before a failed store call is repeated; default 20 ms

@@ -152,7 +152,6 @@ func (l *Log) replay(o store.Opened) error {
 	assert(first+store.Seq(len(o.Records)) == o.Last+1, "J7: the tail has no gaps and ends at the last record")
 	l.seq, l.durable = first-1, first-1
 	l.state = active // changes are allowed
-	size := 0
 	for _, entry := range o.Records {
 		assert(entry.Seq == l.seq+1, "J7: the tail has no gaps")
 		r, err := DecodeRecord(entry.Record)
@@ -160,10 +159,7 @@ func (l *Log) replay(o store.Opened) error {
 			return fmt.Errorf("shard %d, record %d: %w", l.cfg.Shard, entry.Seq, err)
 		}
 		l.replayRecord(r)
-		size += len(entry.Record)
-	}
-	if l.durable > l.flushed {
-		l.flush.acknowledged(size, l.last.Mono+l.cfg.FlushAge)
+		l.acknowledged(len(entry.Record))
 	}
 	return nil
 }

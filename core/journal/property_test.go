@@ -427,6 +427,9 @@ func (n *testNode) take(from port.Address, effects []port.Effect) {
 			}
 		case port.Reply:
 			n.replied(from, e)
+		case port.FlushStore:
+			n.flushed(from)
+			n.calls = append(n.calls, testCall{from, e})
 		default:
 			n.calls = append(n.calls, testCall{from, e})
 		}
@@ -474,6 +477,18 @@ func (n *testNode) taken(from port.Address, r port.Record) {
 	truth.apply(rec)
 	if err != nil || !maps.Equal(truth, o.mirror) {
 		n.w.t.Fatalf("record %d leaves %v, must leave %v (%v)", r.Append.Seq, truth, o.mirror, err)
+	}
+}
+
+// flushed checks that a flush takes no more records than fit into its bound, but for the last of them.
+func (n *testNode) flushed(from port.Address) {
+	o := n.ownerAt(from)
+	bytes := 0
+	for _, record := range n.w.store.shards[o.shard].full[o.log.flushed : o.log.flush.upTo-1] {
+		bytes += len(record)
+	}
+	if bytes > n.w.config.FlushBytes {
+		n.w.t.Fatalf("shard %d: a flush of the records %d to %d is above its bound", o.shard, o.log.flushed+1, o.log.flush.upTo)
 	}
 }
 

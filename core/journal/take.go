@@ -41,10 +41,11 @@ func (l *Log) writeDue() bool {
 	return l.open.due() || l.taken != nil && !l.handed.out || l.trimDue()
 }
 
-// trimDue says that an idle journal can be emptied. A busy one is trimmed by its next record.
+// trimDue says that an idle journal can be emptied, or that of a long tail only a part is
+// flushed, which need not be replayed again. A busy journal is trimmed by its next record.
 func (l *Log) trimDue() bool {
-	idle := l.flushed == l.seq && !l.handed.out && !l.open.due()
-	return idle && l.trimmed < l.flushed && l.trimming.at == 0
+	idle := !l.handed.out && !l.open.due()
+	return idle && (l.flushed == l.seq || l.flush.more) && l.trimmed < l.flushed && l.trimming.at == 0
 }
 
 // nextAppend is what the committer gets: the record whose append must be
@@ -155,7 +156,7 @@ func (l *Log) appended(in port.Appended, out *port.Effects) Event {
 func (l *Log) advance() Event {
 	assert(l.seq == l.durable+1 && l.taken != nil, "J1: one record is between taken and durable")
 	l.durable = l.seq
-	l.flush.acknowledged(l.takenSize, l.last.Mono+l.cfg.FlushAge)
+	l.acknowledged(l.takenSize)
 	l.taken, l.takenSize = nil, 0
 	return Event{Kind: Durable}
 }

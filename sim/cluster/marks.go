@@ -105,6 +105,12 @@ func (c *Cluster) markEffect(e port.Effect) {
 		}
 	case port.ReleaseStore:
 		c.mark("shard released in good order")
+	case port.AppendStore:
+		for _, a := range e.Batch {
+			if a.Record == nil && a.Trim < a.Seq {
+				c.mark("idle journal trimmed while more is flushed")
+			}
+		}
 	case port.FlushStore:
 		if len(e.Flush.Deleted) > 0 {
 			c.mark("flush deletes partitions")
