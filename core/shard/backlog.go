@@ -22,6 +22,7 @@ const (
 	listMax     = 100    // tasks of one answer
 	readTasks   = 1024   // tasks that one read of a queue is about to find
 	listedRows  = 8      // rows of a strip that one read of the directory takes
+	listFirst   = 4      // reads of the directory for which a shard that is opened waits
 	keyOfQueues = "q"    // where the dispatch rows of a strip begin
 	keyBehind   = "r"    // and end
 	nothing     = "\x00" // a window that holds nothing: below every task key
@@ -65,6 +66,7 @@ type backlog struct {
 	prefix string // of its keys in due
 	tasks  *btree.BTreeG[port.Task]
 	window string // tasks from this key on are not in memory; empty: all are
+	deep   []int  // strips, counted from the shard's first, that may hold many tasks beyond the window
 	until  time.Time
 	reads  int // under way
 

@@ -26,9 +26,18 @@ func (s *Shard) listFromTable(to port.Address, b *backlog, after string, most in
 	for p := strips.From; p < strips.To; p++ {
 		ranges = append(ranges, store.Range{Table: store.Due, Partition: stripPartition(p), From: b.prefix + from, To: prefixEnd(b.prefix), Limit: max(readTasks/n, 4)})
 	}
+	for _, i := range b.deep { // all tasks of one workflow are in one strip
+		ranges[i].Limit = max(readTasks/len(b.deep), 4)
+	}
 	b.reads++
 	s.read(nil, ranges, func(ev *journal.Event) {
 		b.reads--
+		b.deep = nil
+		for i, next := range ev.Next {
+			if next != "" {
+				b.deep = append(b.deep, i)
+			}
+		}
 		tasks, window := s.mergeTasks(ev, b.prefix)
 		if b.window == from { // it was not cut meanwhile
 			b.window = window
@@ -65,7 +74,9 @@ func (s *Shard) mergeTasks(ev *journal.Event, prefix string) (tasks []port.Task,
 }
 
 // loadQueues reads the first tasks of each strip after the journal was opened. Of
-// a strip with more, the queues that follow are listed later, in the background.
+// a strip with more, the queues that follow are listed: until then nobody can say of
+// any of them, in whatever strip, that memory holds all its tasks. So the shard waits
+// for the list, unless that is long: then the rest comes in the background.
 func (s *Shard) loadQueues() {
 	strips := s.log.Strips()
 	var ranges []store.Range
@@ -83,20 +94,26 @@ func (s *Shard) loadQueues() {
 				s.queues.unlisted[i] = queuePrefix(s.taskAt(rows[len(rows)-1]).Queue)
 			}
 		}
-		for _, rows := range ev.Scans {
-			for _, row := range rows {
-				s.queues.add(s.taskAt(row)) // of a queue that is not fully listed nothing is kept
+		s.listQueues(listFirst, func() {
+			for _, rows := range ev.Scans {
+				for _, row := range rows {
+					s.queues.add(s.taskAt(row)) // of a queue that is not fully listed nothing is kept
+				}
 			}
-		}
-		s.listQueues()
-		s.loaded()
+			s.loaded()
+		})
 	})
 }
 
 // listQueues goes on with the directory: which queues there are in the strips
-// that had too many tasks to be read at first.
-func (s *Shard) listQueues() {
-	if len(s.queues.unlisted) == 0 {
+// that had too many tasks to be read at first. It calls done once: when all are
+// listed, or after so many reads.
+func (s *Shard) listQueues(reads int, done func()) {
+	all := len(s.queues.unlisted) == 0
+	if reads == 0 || reads > 0 && all {
+		done()
+	}
+	if all {
 		return
 	}
 	strips := s.log.Strips()
@@ -112,7 +129,7 @@ func (s *Shard) listQueues() {
 		for n, i := range at {
 			s.listed(i, ev.Scans[n], ev.Next[n])
 		}
-		s.listQueues()
+		s.listQueues(reads-1, done)
 	})
 }
 
@@ -127,7 +144,9 @@ func (s *Shard) listed(strip int, rows []store.Row, next string) {
 	case len(rows) == 0:
 		s.queues.unlisted[strip] = next
 	default:
-		s.queues.unlisted[strip] = prefixEnd(queuePrefix(s.taskAt(rows[len(rows)-1]).Queue))
+		b := s.queues.of(s.taskAt(rows[len(rows)-1]).Queue)
+		b.deep = append(b.deep, strip)
+		s.queues.unlisted[strip] = prefixEnd(b.prefix)
 	}
 }
 

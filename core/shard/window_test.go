@@ -110,6 +110,36 @@ func TestOpenReadsABoundedPartOfTheBacklog(t *testing.T) {
 	}
 }
 
+// A queue with many tasks in one strip keeps no other queue out of memory when the
+// shard is opened, and one read finds its tasks.
+func TestOpenBesideALongQueue(t *testing.T) {
+	const long, queues = 200, 30
+	s := newStory(t)
+	s.boot(Config{DispatchBytes: 1 << 20})
+	waiting := port.QueueKey{NamespaceID: storyNamespace, Name: "long", Type: port.WorkflowQueue}
+	for i := range long {
+		run := port.RunKey{NamespaceID: storyNamespace, WorkflowID: "w", RunID: fmt.Sprintf("00000000-0000-4000-8000-%012d", i)}
+		task := port.Task{Queue: waiting, Run: run, Kind: port.WorkflowTask, ID: 2, Attempt: 1, Stamp: 1, Key: taskKey(3, int64(i), run.RunID, 2, 1)}
+		s.shard.log.Put(dispatchKey(&task), encodeDispatch(&task), true)
+	}
+	for i := range queues {
+		s.start(fmt.Sprint("v", i), fmt.Sprint("queue", i), time.Hour)
+	}
+	s.advance(5 * time.Second) // to the tables
+	s.boot(Config{DispatchBytes: 1 << 20})
+	for i := range queues {
+		b := s.shard.queues.of(port.QueueKey{NamespaceID: storyNamespace, Name: fmt.Sprint("queue", i), Type: port.WorkflowQueue})
+		if b.window != "" || b.tasks.Len() != 1 {
+			t.Errorf("of the 1 task of %s memory holds %d, below %q", b.key.Name, b.tasks.Len(), b.window)
+		}
+	}
+	s.post(shardAt, port.Pull{From: queuesAt, Queue: waiting, Max: listMax})
+	s.settle()
+	if b := s.shard.queues.of(waiting); b.window != "" || b.tasks.Len() != long {
+		t.Errorf("of %d tasks %d were read at once, below %q", long, b.tasks.Len(), b.window)
+	}
+}
+
 // A scan that comes back empty because all its rows were withdrawn since is not complete:
 // the tasks behind them are found.
 func TestOpenLooksBehindWithdrawnTasks(t *testing.T) {
