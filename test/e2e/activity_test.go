@@ -145,7 +145,7 @@ func activityGivesUp(s *scene) {
 
 func activityCancelByHeartbeat(s *scene) {
 	begun, alive := newGate(), newGate()
-	often := worker.Options{MaxHeartbeatThrottleInterval: 5 * time.Second} // for so long the SDK lets a heartbeat fail before it takes that for a cancellation
+	often := worker.Options{MaxHeartbeatThrottleInterval: max(soonTried, attemptTime/2)} // for so long the SDK lets a heartbeat fail before it takes that for a cancellation
 	s.workWith(s.client, s.queue, often, flows{"stop": func(ctx workflow.Context) (string, error) {
 		o := workflow.ActivityOptions{StartToCloseTimeout: time.Hour, HeartbeatTimeout: time.Hour, WaitForCancellation: true}
 		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), "do").Get(ctx, nil)
