@@ -37,20 +37,6 @@ type Config struct {
 	Rand      func() uint64 // for jitter
 }
 
-// Waits, all in monotonic time.
-const (
-	patience = 2 * time.Second // for an owner that is in the view: it may be leaving
-	unseen   = time.Second     // for one that is not
-	repeat   = 500 * time.Millisecond
-	leastGap = 250 * time.Millisecond // between two tries
-	mostGap  = 5 * time.Second
-	verify   = 10 * time.Second // an idle owner makes sure that it was not displaced
-	unwanted = 3 * time.Second  // ... one whose view moved the shard away
-	firmly   = time.Minute      // an owner for that long has not been displaced in a dispute
-	doublets = 4                // times that patience doubles with each dispute lost
-	idly     = time.Minute      // before a node that is alone and was displaced opens again unasked
-)
-
 // Order is what the machine has to do.
 type Order uint8
 
@@ -127,13 +113,6 @@ func (s *Seat) View(m *port.Members) {
 	}
 }
 
-// Proven says that the shard was this node's a moment ago.
-func (s *Seat) Proven(now port.Clock) {
-	if s.phase == holding && s.at > 1 {
-		s.at = now.Mono + verify
-	}
-}
-
 // Drain leaves the shard, for good, if there may be somebody else to have it.
 func (s *Seat) Drain() { s.draining = true }
 
@@ -180,64 +159,6 @@ func (s *Seat) Elsewhere() port.NodeID {
 	return n
 }
 
-// Opening says that the order to open the journal still stands.
-func (s *Seat) Opening() bool { return s.phase == opening }
-
-// Opened says that the journal is open.
-func (s *Seat) Opened(now port.Clock) {
-	if s.phase == opening {
-		s.phase, s.at, s.since, s.owner, s.tries = holding, 0, now.Mono, s.cfg.Self.Node, 0
-		if !s.alone() {
-			s.at = now.Mono + verify
-		}
-	}
-}
-
-// Lost says that another owner displaced this one.
-func (s *Seat) Lost(now port.Clock) {
-	if s.phase == holding && now.Mono-s.since >= firmly {
-		s.lost = 0
-	}
-	if s.phase == holding || s.phase == opening {
-		s.lost++
-	}
-	s.phase, s.at, s.owner, s.order = away, 0, 0, Nothing
-	if s.alone() && !s.cfg.Exclusive {
-		s.stepBack(now)
-	}
-}
-
-// stepBack keeps two nodes that are alone from taking turns: each would hold the
-// shard for less than it takes to do something with it.
-func (s *Seat) stepBack(now port.Clock) {
-	s.phase = waiting
-	s.at = now.Mono + s.jittered(idly)
-	s.asked = now.Mono
-	if s.lost > 1 { // somebody talks to the other one too
-		s.asked += s.jittered(leastGap << min(s.lost-2, doublets))
-	}
-}
-
-// Left says that the shard was released, or that this could not be done.
-func (s *Seat) Left(out *port.Effects) {
-	s.phase, s.at, s.owner = away, 0, 0
-	for i, a := range s.claims {
-		if i == 0 {
-			s.owner = a.Node
-		}
-		out.Send(a, port.Claimed{From: s.cfg.Self, Granted: true})
-	}
-	s.claims = nil
-}
-
-// Heir is the node for which the shard is being left; 0 if there is none yet.
-func (s *Seat) Heir() port.NodeID {
-	if len(s.claims) > 0 {
-		return s.claims[0].Node
-	}
-	return s.Elsewhere()
-}
-
 // Tags of the seat's own questions have this bit, and not that of the journal.
 const ownTag = 1 << 62
 
@@ -259,116 +180,6 @@ func (s *Seat) Handle(now port.Clock, in port.Input, out *port.Effects) bool {
 		return false
 	}
 	return true
-}
-
-// claimed answers who wants the shard. One that wants it too but does not hold it
-// gives way: the other one is further.
-func (s *Seat) claimed(in port.Claim, out *port.Effects) {
-	switch s.phase {
-	case leaving:
-		s.heir(in.From)
-		return
-	case holding, opening:
-		if s.phase == holding && !s.wants() {
-			s.heir(in.From)
-			s.phase, s.order, s.at = leaving, Leave, 0
-			return
-		}
-		out.Send(in.From, port.Claimed{From: s.cfg.Self})
-		return
-	}
-	out.Send(in.From, port.Claimed{From: s.cfg.Self, Granted: true})
-}
-
-// heir notes a claim; the same node may repeat it.
-func (s *Seat) heir(a port.Address) {
-	for _, x := range s.claims {
-		if x == a {
-			return
-		}
-	}
-	s.claims = append(s.claims, a)
-}
-
-// answered is told what the owner says.
-func (s *Seat) answered(now port.Clock, in port.Claimed) {
-	switch {
-	case s.phase != claiming || in.From.Node != s.owner:
-	case in.Granted:
-		s.open()
-	default:
-		s.wait(now)
-	}
-}
-
-// invited is told that another node has the shard and would leave it to this one.
-// Either this node did not notice that it was displaced, or it should try again.
-func (s *Seat) invited(in port.Yours) {
-	s.owner = in.From.Node
-	switch s.phase {
-	case holding:
-		s.at = 1
-	case waiting:
-		s.phase, s.at = away, 0
-	}
-}
-
-// checked is told who has the shard that this node believes to hold.
-func (s *Seat) checked(now port.Clock, done *port.Completed, out *port.Effects) {
-	if s.phase != holding || done.Tag != s.tag {
-		return
-	}
-	s.at = now.Mono + verify
-	n := port.OwnerNode(done.Held.Address)
-	switch {
-	case done.Err != nil:
-		s.at = now.Mono + unwanted
-	case n != s.cfg.Self.Node:
-		s.order = Yield
-	case !s.wants():
-		s.at = now.Mono + unwanted
-		if to := s.Elsewhere(); to != 0 {
-			at := s.cfg.Self
-			at.Node = to
-			out.Send(at, port.Yours{From: s.cfg.Self})
-		}
-	}
-}
-
-// named is told whom the store has as the owner.
-func (s *Seat) named(now port.Clock, done *port.Completed, out *port.Effects) {
-	s.checked(now, done, out)
-	if s.phase != asking || done.Tag != s.tag {
-		return
-	}
-	if done.Err != nil {
-		s.wait(now)
-		return
-	}
-	s.owner = port.OwnerNode(done.Held.Address)
-	if s.owner == 0 || s.owner == s.cfg.Self.Node {
-		s.open()
-		return
-	}
-	s.phase, s.again = claiming, now.Mono
-	s.at = unseen
-	if s.members.Find(s.owner) != nil {
-		s.at = patience
-	}
-	s.at = s.at<<min(s.lost, doublets) + now.Mono
-}
-
-func (s *Seat) open() { s.phase, s.order, s.at = opening, Open, 0 }
-
-// wait spaces the tries; two nodes that try at the same time drift apart.
-func (s *Seat) wait(now port.Clock) {
-	gap := min(leastGap<<min(s.tries, 10), mostGap)
-	s.tries++
-	s.phase, s.at = waiting, now.Mono+s.jittered(gap)
-}
-
-func (s *Seat) jittered(d time.Duration) time.Duration {
-	return d + time.Duration(s.cfg.Rand()%uint64(d/2))
 }
 
 // End closes a step: it says what is to be done, once.
@@ -410,32 +221,6 @@ func (s *Seat) look(now port.Clock, out *port.Effects) {
 			s.tag = (s.tag+1)&(ownTag-1) | ownTag
 			out.Add(port.AskOwner{Tag: s.tag, Shard: s.cfg.Shard})
 		}
-	}
-}
-
-// ask asks the store who would be displaced.
-func (s *Seat) ask(out *port.Effects) {
-	if s.alone() {
-		s.open()
-		return
-	}
-	s.tag = (s.tag+1)&(ownTag-1) | ownTag
-	s.phase, s.at = asking, 0
-	out.Add(port.AskOwner{Tag: s.tag, Shard: s.cfg.Shard})
-}
-
-// claim repeats the question to the owner, until it is taken for dead.
-func (s *Seat) claim(now port.Clock, wants bool, out *port.Effects) {
-	switch {
-	case !wants:
-		s.phase, s.at = away, 0
-	case now.Mono >= s.at:
-		s.open()
-	case now.Mono >= s.again:
-		s.again = now.Mono + repeat
-		to := s.cfg.Self
-		to.Node = s.owner
-		out.Send(to, port.Claim{From: s.cfg.Self})
 	}
 }
 
