@@ -8,7 +8,6 @@
 package shard
 
 import (
-	"encoding/hex"
 	"errors"
 	"time"
 
@@ -101,9 +100,6 @@ type Shard struct {
 	deciding   bool        // a run decides: nothing of it is recorded yet
 	sick       map[port.RunKey]string
 }
-
-// readDone handles the rows of one read.
-type readDone func(ev *journal.Event)
 
 // New makes a shard that opens itself when it is started.
 func New(cfg Config) *Shard {
@@ -256,43 +252,6 @@ func (s *Shard) logEvent(ev *journal.Event) {
 	}
 }
 
-// read asks the store; done runs when the rows are there.
-func (s *Shard) read(keys []store.Key, ranges []store.Range, done readDone) {
-	tag := s.log.Read(keys, ranges, s.out)
-	s.reads[tag] = func(ev *journal.Event) {
-		if ev.Err != nil { // nothing was changed by a read: ask again, a little later
-			s.failed = append(s.failed, failedRead{s.now.Mono + readAgain, keys, ranges, done})
-			return
-		}
-		done(ev)
-	}
-}
-
-// readAgain is how long a read that failed waits before it is repeated.
-const readAgain = 50 * time.Millisecond
-
-type failedRead struct {
-	at     time.Duration // monotonic
-	keys   []store.Key
-	ranges []store.Range
-	done   readDone
-}
-
-func (s *Shard) repeatReads() {
-	for len(s.failed) > 0 && s.failed[0].at <= s.now.Mono {
-		r := s.failed[0]
-		s.failed = s.failed[1:]
-		s.read(r.keys, r.ranges, r.done)
-	}
-}
-
-func (s *Shard) nextRead() time.Time {
-	if len(s.failed) == 0 {
-		return time.Time{}
-	}
-	return s.now.Wall.Add(s.failed[0].at - s.now.Mono)
-}
-
 // expireWaits ends the waits of callers whose time is over.
 func (s *Shard) expireWaits() {
 	for r, ok := s.waits.expired(s.now.Wall); ok; r, ok = s.waits.expired(s.now.Wall) {
@@ -334,68 +293,6 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// env is what a transition of a run gets; it holds until the next call.
-func (s *Shard) env(namespaceID string, k port.RunKey) *run.Env {
-	ns := s.snapshot.ByID[namespaceID]
-	if ns == nil {
-		ns = s.lent[namespaceID]
-	}
-	if ns == nil { // deleted meanwhile: its runs still end in good order
-		ns = &port.Namespace{ID: namespaceID, Retention: 24 * time.Hour}
-	}
-	s.transition.Now, s.transition.Namespace, s.moving = s.time, ns, k
-	s.deciding = true
-	return &s.transition
-}
-
-// lend takes the namespace of a request that was admitted under a state of the
-// registry which this shard has not heard of yet.
-func (s *Shard) lend(ns *port.Namespace) {
-	if ns == nil || s.snapshot.ByID[ns.ID] != nil {
-		return
-	}
-	if s.lent == nil {
-		s.lent = map[string]*port.Namespace{}
-	}
-	s.lent[ns.ID] = ns
-}
-
-// newEnv makes the environment that all transitions share.
-func (s *Shard) newEnv() run.Env {
-	return run.Env{
-		NewRunID: s.newRunID, NewID: s.newID, Rand: s.cfg.Rand, Limits: &s.cfg.Limits,
-		Lookup:  func(name string) *port.Namespace { return s.snapshot.ByName[name] },
-		Movable: func(at int64) bool { return s.log.Unflushed(deadlineKey(s.moving, at)) },
-	}
-}
-
-// newID is a random UUID (version 4).
-func (s *Shard) newID() string {
-	return formatUUID(s.cfg.Rand()&^(0xf<<12)|4<<12, s.cfg.Rand()&^(3<<62)|2<<62)
-}
-
-// newRunID is a UUID that begins with the time (version 7), so that rows of new runs append.
-func (s *Shard) newRunID() string {
-	ms := uint64(s.time / int64(time.Millisecond))
-	return formatUUID(ms<<16|7<<12|s.cfg.Rand()&0xfff, s.cfg.Rand()&^(3<<62)|2<<62)
-}
-
-func formatUUID(hi, lo uint64) string {
-	var raw [16]byte
-	for i := range 8 {
-		raw[i] = byte(hi >> (56 - 8*i))
-		raw[8+i] = byte(lo >> (56 - 8*i))
-	}
-	var b [36]byte
-	hex.Encode(b[0:8], raw[0:4])
-	hex.Encode(b[9:13], raw[4:6])
-	hex.Encode(b[14:18], raw[6:8])
-	hex.Encode(b[19:23], raw[8:10])
-	hex.Encode(b[24:36], raw[10:16])
-	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
-	return string(b[:])
 }
 
 func (s *Shard) queueAddress(q port.QueueKey) port.Address {
