@@ -70,3 +70,26 @@ func BenchmarkFlush(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*runs), "us/run")
 }
+
+// BenchmarkScanBehindDeletes looks for the first rows of a strip behind what was deleted there within gc_grace_seconds.
+func BenchmarkScanBehindDeletes(b *testing.B) {
+	for _, deleted := range []int{0, 10_000, 50_000, 99_000} {
+		b.Run(fmt.Sprintf("deleted=%d", deleted), func(b *testing.B) {
+			s := mustOpen(b, fresh(ready(b)))
+			rows := make([]store.Row, deleted+1)
+			for i := range rows {
+				rows[i] = store.Row{Key: store.Key{Table: store.Due, Partition: "s", Key: fmt.Sprintf("q%08d", i)}, Version: 1}
+			}
+			rows[deleted].Value = []byte("task")
+			if err := s.Write(rows); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				found, err := s.Scan([]store.Range{{Table: store.Due, Partition: "s", From: "q", To: "r", Limit: 32}})
+				if err != nil || len(found[0]) != 1 {
+					b.Fatal(found, err)
+				}
+			}
+		})
+	}
+}

@@ -45,7 +45,7 @@ func firstTables() []string {
 		if t == store.Due {
 			// Rows of due come and go, and one that comes back is recognised and removed:
 			// so what is deleted may be forgotten soon, and scans find little of it.
-			with = ` WITH gc_grace_seconds = 3600 AND compaction = {'class': 'LeveledCompactionStrategy', 'unchecked_tombstone_compaction': 'true', 'tombstone_compaction_interval': '600'}`
+			with = ` WITH gc_grace_seconds = 600 AND compaction = {'class': 'LeveledCompactionStrategy', 'unchecked_tombstone_compaction': 'true', 'tombstone_compaction_interval': '600'}`
 		}
 		all = append(all, fmt.Sprintf("CREATE TABLE IF NOT EXISTS %%s.%s (part blob, key blob, value blob, PRIMARY KEY (part, key))%s", t, with))
 	}
