@@ -86,6 +86,7 @@ e2e: check-go ## Play programs of the Go SDK against the built server, also acro
 
 test-stores: check-go ## The long tests of the stores: every database, all cases of the SDK, failpoints; STORES=mariadb for some
 	scripts/failpoints ./adapters/store/postgres ./adapters/store/mysql ./adapters/store/cassandra -- -timeout 60m -run Failpoints
+	for c in cassandra4 cassandra-three; do CASSANDRA=$$c scripts/failpoints ./adapters/store/cassandra -- -timeout 60m -run Failpoints || exit 1; done
 	CASSANDRA=cassandra4 $(GO) test -count=1 -timeout 60m ./adapters/store/cassandra
 	CASSANDRA=cassandra-three $(GO) test -count=1 -timeout 60m ./adapters/store/cassandra
 	cd test && PERDURE_TEST_STORES="$(STORES)" $(GO) test -count=1 -timeout 60m -run OnStores ./e2e

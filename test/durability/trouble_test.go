@@ -203,7 +203,7 @@ func statements(t *testing.T, db *database, begin, end string) func() {
 
 // onSmallDisk is a database, or SQLite's files, on a file system of its own.
 func onSmallDisk(t *testing.T, kind string) *database {
-	size := map[string]string{embedded: "64m", "postgres": "200m", "mysql": "1g", "mariadb": "600m", "cassandra": "600m", "cassandra4": "600m"}[kind]
+	size := map[string]string{embedded: "64m", "postgres": "200m", "mysql": "1g", "mariadb": "600m", "cassandra": "600m", "cassandra4": "600m", "cassandra-three": "1800m"}[kind]
 	folder, err := filepath.Abs(filepath.Join("..", "..", "build", "small"))
 	if err != nil {
 		t.Fatal(err)
