@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"perdure/core/journal"
 	"perdure/core/store"
 )
 
@@ -24,6 +25,7 @@ const (
 	clockFieldFormat protowire.Number = 1
 	clockFieldTime   protowire.Number = 2
 	clockFieldLow    protowire.Number = 3
+	clockFieldEnd    protowire.Number = 4
 	clockFormat                       = 1
 )
 
@@ -44,8 +46,7 @@ func (s *Shard) keepTime(due int64) {
 	if s.time > s.clock {
 		s.clock = s.time + clockAhead.Nanoseconds()
 	}
-	first := s.log.Strips().From
-	s.log.Put(clockKey(first), s.encodeClock(), false)
+	s.log.Put(clockKey(s.log.Strips().From), s.encodeClock(s.log.Strips().To), false)
 	for _, strip := range s.low.earlier {
 		s.log.Delete(clockKey(strip))
 	}
@@ -55,16 +56,39 @@ func (s *Shard) keepTime(due int64) {
 // leaveTime notes the time of this step in every strip, for the shards that will have them.
 func (s *Shard) leaveTime() {
 	s.clock = max(s.clock, s.time)
-	b := s.encodeClock()
+	b := s.encodeClock(0)
 	for strip := s.log.Strips().From; strip < s.log.Strips().To; strip++ {
 		s.log.Put(clockKey(strip), b, false)
 	}
 }
 
-func (s *Shard) encodeClock() []byte {
+// encodeClock writes the row. end is where the strips of its shard end if it is the only clock in them; 0: it may not be.
+func (s *Shard) encodeClock(end uint16) []byte {
 	b := appendNumber(nil, clockFieldFormat, clockFormat)
 	b = appendNumber(b, clockFieldTime, uint64(s.clock))
-	return appendNumber(b, clockFieldLow, uint64(s.low.mark))
+	b = appendNumber(b, clockFieldLow, uint64(s.low.mark))
+	return appendNumber(b, clockFieldEnd, uint64(end))
+}
+
+// readClocks reads the clock of the shard's first strip and, unless that is known to be the only one, those
+// of the others: each strip may have been the first one of a shard of an earlier layout.
+func (s *Shard) readClocks(done func()) {
+	strips := s.log.Strips()
+	s.read([]store.Key{clockKey(strips.From)}, nil, func(first *journal.Event) {
+		if mustDecodeClock(first.Rows[0].Value).end == strips.To {
+			s.clocksLoaded(first.Rows)
+			done()
+			return
+		}
+		others := make([]store.Key, 0, strips.To-strips.From)
+		for strip := strips.From + 1; strip < strips.To; strip++ {
+			others = append(others, clockKey(strip))
+		}
+		s.read(others, nil, func(ev *journal.Event) {
+			s.clocksLoaded(append(first.Rows, ev.Rows...))
+			done()
+		})
+	})
 }
 
 // clocksLoaded takes the time up where the last owners of the strips left it.
@@ -74,10 +98,7 @@ func (s *Shard) clocksLoaded(rows []store.Row) {
 		if row.Value == nil {
 			continue
 		}
-		c, err := decodeClock(row.Value)
-		if err != nil {
-			panic("shard: " + err.Error())
-		}
+		c := mustDecodeClock(row.Value)
 		s.log.NotBefore(time.Unix(0, c.time), s.now)
 		low = min(low, c.low)
 		if i > 0 {
@@ -91,7 +112,18 @@ func (s *Shard) clocksLoaded(rows []store.Row) {
 }
 
 // clock is what the row says.
-type clock struct{ time, low int64 }
+type clock struct {
+	time, low int64  // Unix ns
+	end       uint16 // see encodeClock
+}
+
+func mustDecodeClock(v []byte) clock {
+	c, err := decodeClock(v)
+	if err != nil {
+		panic("shard: " + err.Error())
+	}
+	return c
+}
 
 func decodeClock(v []byte) (c clock, err error) {
 	for len(v) > 0 {
@@ -112,6 +144,8 @@ func decodeClock(v []byte) (c clock, err error) {
 				c.time = int64(x)
 			case num == clockFieldLow:
 				c.low = int64(x)
+			case num == clockFieldEnd:
+				c.end = uint16(x)
 			}
 		}
 		v = v[m:]

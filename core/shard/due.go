@@ -325,12 +325,10 @@ func (s *Shard) dropDeadline(k port.RunKey) {
 func (s *Shard) loadDue() {
 	s.due.begin(s.log.Strips())
 	all := make([]int, len(s.due.windows))
-	clocks := make([]store.Key, len(all)) // a strip may have been the first one of another shard
 	for i := range all {
-		all[i], clocks[i] = i, clockKey(s.due.first+uint16(i))
+		all[i] = i
 	}
-	s.read(clocks, nil, func(ev *journal.Event) {
-		s.clocksLoaded(ev.Rows)
+	s.readClocks(func() {
 		s.due.beginAt(s.low.mark)
 		s.readDue(all, openRows, s.loadQueues)
 	})

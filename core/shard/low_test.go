@@ -35,6 +35,22 @@ func TestDeadlinesAreReadFromTheLowMark(t *testing.T) {
 	}
 }
 
+// A shard whose clock is known to be the only one in its strips asks for no other.
+func TestOneClockIsRead(t *testing.T) {
+	s := newStory(t)
+	s.boot(Config{})
+	if s.keys != port.Strips {
+		t.Errorf("a new shard asked for %d clocks, an earlier layout may have left %d", s.keys, port.Strips)
+	}
+	s.start("a", "q", time.Hour)
+	s.advance(time.Minute)
+	s.keys = 0
+	s.boot(Config{})
+	if s.keys != 1 {
+		t.Errorf("the next owner asked for %d clocks", s.keys)
+	}
+}
+
 // W5: the mark makes way for a deadline below it.
 func TestLowMarkMakesWay(t *testing.T) {
 	s := newStory(t)
@@ -62,7 +78,7 @@ func TestMarksOfAnEarlierLayout(t *testing.T) {
 	s.signal("b")
 	s.advance(time.Minute)
 	lower := Shard{low: low{mark: storyStart.Add(10 * time.Minute).UnixNano()}}
-	s.store.Overwrite([]store.Row{{Key: clockKey(other), Value: lower.encodeClock()}}, nil)
+	s.store.Overwrite([]store.Row{{Key: clockKey(other), Value: lower.encodeClock(0)}}, nil)
 	s.boot(Config{})
 	if at := time.Duration(deadlineTime(s.dueFrom) - storyStart.UnixNano()); at != 10*time.Minute {
 		t.Errorf("the index is read from %v on", at)

@@ -60,6 +60,7 @@ type story struct {
 	out      port.Effects
 	text     strings.Builder
 	reads    int    // rows that were read
+	keys     int    // and keys that were asked for
 	dueFrom  string // where the first reading of deadlines began, since the last boot
 }
 
@@ -155,6 +156,7 @@ func (s *story) execute(from port.Address, e port.Effect) {
 				s.dueFrom = r.From
 			}
 		}
+		s.keys += len(e.Keys)
 		rows, _ := s.store.Get(e.Keys)
 		scans, _ := s.store.Scan(e.Ranges)
 		for _, x := range scans {
