@@ -28,7 +28,7 @@ func newPool(set *settings, connections int) (*pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("these settings make no connection: %w", err)
 	}
-	db := sql.OpenDB(connector)
+	db := sql.OpenDB(preparing{connector})
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	db.SetConnMaxIdleTime(idleTime)
@@ -37,8 +37,9 @@ func newPool(set *settings, connections int) (*pool, error) {
 
 // message is one message to the server: statements and the values for their question marks.
 type message struct {
-	text strings.Builder
-	args []any
+	text     strings.Builder
+	args     []any
+	prepared bool // a single statement that is worth to be prepared
 }
 
 func (m *message) add(text string, args ...any) {
@@ -129,7 +130,11 @@ func (p *pool) trip(m *message) (changed []int64, err error) {
 			for i, a := range m.args {
 				values[i] = sqldriver.NamedValue{Ordinal: i + 1, Value: a}
 			}
-			result, err := raw.(sqldriver.ExecerContext).ExecContext(ctx, m.text.String(), values)
+			execute := raw.(*connection).ExecContext
+			if m.prepared {
+				execute = raw.(*connection).executePrepared
+			}
+			result, err := execute(ctx, m.text.String(), values)
 			if err == nil {
 				changed = result.(driver.Result).AllRowsAffected()
 			}

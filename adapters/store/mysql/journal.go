@@ -2,27 +2,31 @@ package mysql
 
 import (
 	"database/sql"
+	"errors"
+	"slices"
+
+	driver "github.com/go-sql-driver/mysql"
 
 	"perdure/core/store"
 )
 
-// Append writes the records of all shards in one transaction: together in few
-// statements if every one of them may be written, else shard by shard.
+// Append writes the records of all shards at once if every one of them may be
+// written, else shard by shard.
 func (s *Store) Append(batch []store.Append) []store.Outcome {
 	outcomes := make([]store.Outcome, len(batch))
 	if len(batch) == 0 {
 		return outcomes
 	}
+	defer s.trims.Note(batch, outcomes)
 	if onlyRecords(batch) {
 		_, err := s.journal.change(s.appendTogether(batch))
 		if err == nil {
 			for i := range outcomes {
 				outcomes[i] = store.Done
 			}
-			s.trims.Note(batch, outcomes)
 			return outcomes
 		}
-		if !isNotNow(err) {
+		if !mayNot(err) {
 			return outcomes
 		}
 	}
@@ -39,7 +43,6 @@ func (s *Store) Append(batch []store.Append) []store.Outcome {
 		}
 	}
 	s.appendAnswers(batch, outcomes)
-	s.trims.Note(batch, outcomes)
 	return outcomes
 }
 
@@ -52,33 +55,45 @@ func onlyRecords(batch []store.Append) bool {
 	return true
 }
 
-// appendTogether checks all shards in one update, which must change all of
-// them; else the statement after it fails, and nothing is done.
+// appendTogether inserts all records in one statement, which fails as a whole
+// unless each shard is its owner's and its record follows the last one. It locks
+// the rows of the shards, but does not change them: what is changed has to be purged.
 func (s *Store) appendTogether(batch []store.Append) *message {
 	m := &message{}
-	m.add("BEGIN;UPDATE shard SET last=CASE id")
-	for _, a := range batch {
-		m.add(" WHEN ? THEN ?", uint64(a.Fence.Shard), uint64(a.Seq))
-	}
-	m.add(" END,trimmed=GREATEST(trimmed,CASE id")
-	for _, a := range batch {
-		m.add(" WHEN ? THEN ?", uint64(a.Fence.Shard), uint64(a.Trim))
-	}
-	m.add(" END) WHERE")
-	for i, a := range batch {
-		if i > 0 {
-			m.add(" OR")
+	moved := slices.ContainsFunc(batch, s.trims.Moved)
+	if moved {
+		// First of all: who holds a row in share mode cannot change it while an Open waits for it.
+		m.add("BEGIN;UPDATE shard SET trimmed=GREATEST(trimmed,CASE id")
+		for _, a := range batch {
+			m.add(" WHEN ? THEN ?", uint64(a.Fence.Shard), uint64(a.Trim))
 		}
-		m.add(" id=? AND epoch=? AND nonce=? AND owned AND last=?", uint64(a.Fence.Shard), uint64(a.Fence.Epoch), uint64(a.Fence.Nonce), uint64(a.Seq)-1)
+		m.add(" END) WHERE")
+		for i, a := range batch {
+			if i > 0 {
+				m.add(" OR")
+			}
+			m.add(" "+ownedBy, uint64(a.Fence.Shard), uint64(a.Fence.Epoch), uint64(a.Fence.Nonce))
+		}
+		m.add(";")
 	}
-	m.add(";"+goOnIf+"INSERT INTO record (shard,seq,body) VALUES ", int64(len(batch)))
+	m.add("INSERT INTO record (shard,seq,body) VALUES ")
 	for i, a := range batch {
 		if i > 0 {
 			m.add(",")
 		}
-		m.add("(?,?,", uint64(a.Fence.Shard), uint64(a.Seq))
-		m.bytes(a.Record)
+		m.add("((SELECT id FROM shard WHERE "+ownedBy+follows+" LOCK IN SHARE MODE),?,",
+			uint64(a.Fence.Shard), uint64(a.Fence.Epoch), uint64(a.Fence.Nonce),
+			uint64(a.Seq), uint64(a.Seq)-1, uint64(a.Fence.Shard), uint64(a.Seq)-1, uint64(a.Seq))
+		if moved {
+			m.bytes(a.Record)
+		} else {
+			m.add("?", a.Record)
+		}
 		m.add(")")
+	}
+	if !moved {
+		m.prepared = true
+		return m
 	}
 	m.add(";")
 	for _, a := range batch {
@@ -88,6 +103,22 @@ func (s *Store) appendTogether(batch []store.Append) *message {
 	}
 	m.add("COMMIT")
 	return m
+}
+
+// ownedBy and follows are conditions on a shard's row: who owns it, and that a
+// seq is the next one. The derived table is one because a statement may not
+// look otherwise into the table that it inserts into.
+const (
+	ownedBy = "id=? AND epoch=? AND nonce=? AND owned"
+	follows = " AND trimmed<? AND (trimmed=? OR EXISTS (SELECT 1 FROM (SELECT seq FROM record WHERE shard=? AND seq=? LIMIT 1) AS before_it))"
+)
+
+// mayNot says that a statement of appendTogether found a shard of somebody else,
+// or a record that does not follow or is there: nothing was done.
+func mayNot(err error) bool {
+	const noNull, duplicate = 1048, 1062
+	var refused *driver.MySQLError
+	return errors.As(err, &refused) && (refused.Number == noNull || refused.Number == duplicate)
 }
 
 // appendApart makes an update and an insert for each shard. It also tells at
@@ -104,18 +135,20 @@ func (s *Store) appendApart(batch []store.Append) (m *message, counted []int) {
 			continue
 		}
 		something = true
-		counted[i] = counts
-		if a.Record == nil {
-			m.add("UPDATE shard SET trimmed=GREATEST(trimmed,?) WHERE id=? AND epoch=? AND nonce=? AND owned;",
+		if a.Trim > 0 {
+			m.add("UPDATE shard SET trimmed=GREATEST(trimmed,?) WHERE "+ownedBy+";",
 				uint64(a.Trim), uint64(a.Fence.Shard), uint64(a.Fence.Epoch), uint64(a.Fence.Nonce))
+			counted[i] = counts
 			counts++
-		} else {
-			m.add("UPDATE shard SET last=?,trimmed=GREATEST(trimmed,?) WHERE id=? AND epoch=? AND nonce=? AND owned AND last=?;",
-				uint64(a.Seq), uint64(a.Trim), uint64(a.Fence.Shard), uint64(a.Fence.Epoch), uint64(a.Fence.Nonce), uint64(a.Seq)-1)
-			m.add("INSERT INTO record (shard,seq,body) SELECT ?,?,", uint64(a.Fence.Shard), uint64(a.Seq))
+		}
+		if a.Record != nil {
+			m.add("INSERT INTO record (shard,seq,body) SELECT id,?,", uint64(a.Seq))
 			m.bytes(a.Record)
-			m.add(" FROM DUAL WHERE ROW_COUNT()=1;")
-			counts += 2
+			m.add(" FROM shard WHERE "+ownedBy+follows+" AND NOT EXISTS (SELECT 1 FROM record WHERE shard=? AND seq=?) LOCK IN SHARE MODE;",
+				uint64(a.Fence.Shard), uint64(a.Fence.Epoch), uint64(a.Fence.Nonce),
+				uint64(a.Seq), uint64(a.Seq)-1, uint64(a.Fence.Shard), uint64(a.Seq)-1, uint64(a.Fence.Shard), uint64(a.Seq))
+			counted[i] = counts
+			counts++
 		}
 		if a.Trim > 0 { // nothing but what its owner trimmed, whether this append is the owner's or not
 			m.add("DELETE record FROM record JOIN shard ON shard.id=record.shard WHERE record.shard=? AND record.seq<=? AND record.seq<=shard.trimmed;",
@@ -161,7 +194,8 @@ func (s *Store) appendAnswers(batch []store.Append, outcomes []store.Outcome) {
 // tail reads the records after known that are not trimmed.
 func (s *Store) tail(id store.ShardID, known store.Seq) (records []store.Entry, last store.Seq, err error) {
 	m := &message{}
-	m.add("SELECT s.last,r.seq,r.body FROM shard s LEFT JOIN record r ON r.shard=s.id AND r.seq>s.trimmed AND r.seq>? WHERE s.id=? ORDER BY r.seq", uint64(known), uint64(id))
+	m.add("SELECT GREATEST(s.trimmed,COALESCE((SELECT MAX(seq) FROM record WHERE shard=?),0)),r.seq,r.body FROM shard s LEFT JOIN record r ON r.shard=s.id AND r.seq>s.trimmed AND r.seq>? WHERE s.id=? ORDER BY r.seq",
+		uint64(id), uint64(known), uint64(id))
 	err = s.journal.read(m, func(_ int, r *sql.Rows) error {
 		var seq sql.Null[uint64]
 		var body []byte

@@ -6,7 +6,7 @@
 // successor has to wait for. Neither server can tell which rows a statement
 // changed, so statements are made such that the number of changed rows tells.
 //
-//	shard   who owns it, and its last record; an append updates the row
+//	shard   who owns it; an append holds the row in share mode
 //	fence   the owner again for flushes, in a row of its own, so that a flush never makes an append wait
 //	record  the journal
 //	...     one table for each of store.Tables

@@ -78,7 +78,7 @@ func (s *Store) raised(o store.Open) (opened store.Opened, err error) {
 
 // Retire ends the shard; its journal is empty if all that was written is trimmed.
 func (s *Store) Retire(f store.Fence) error {
-	return s.leave(f, "retiring a shard", "retired=1,", "AND last<=trimmed")
+	return s.leave(f, "retiring a shard", "retired=1,", "AND NOT EXISTS (SELECT 1 FROM record r WHERE r.shard=shard.id AND r.seq>shard.trimmed)")
 }
 
 // Release leaves the shard without an owner.
