@@ -45,6 +45,7 @@ var libraries = []string{
 	"go.temporal.io/api",         // the vocabulary
 	"google.golang.org/protobuf", // its encoding
 	"github.com/cespare/xxhash/v2",
+	"github.com/klauspost/compress/s2",
 	"github.com/robfig/cron/v3",
 	"github.com/blang/semver/v4",
 	"github.com/tidwall/btree", // ordered containers

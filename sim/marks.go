@@ -67,6 +67,7 @@ var Required = []string{
 	"query with a workflow task",
 	"queue told that a shard is elsewhere",
 	"record fenced",
+	"record packed",
 	"record unknown",
 	"refused: DescribeWorkflowExecution, code 5",
 	"refused: GetWorkflowExecutionHistory, code 14",

@@ -52,6 +52,7 @@ func Draw(seed uint64, calm bool) Plan {
 		},
 		Faults: Faults{For: r.Between(10*time.Second, 90*time.Second), DownTime: r.Spread(time.Millisecond, 20*time.Second)},
 	}
+	p.Cluster.PackBytes = p.Cluster.FlushBytes >> 6
 	if r.IntN(8) == 0 { // more runs than caches keep
 		p.World.Starts, p.World.Pool, p.World.Pace = 150, 100, p.World.Pace/10
 		p.Cluster.Shards, p.Cluster.MemoryBytes = 1, 16<<10

@@ -32,6 +32,7 @@ type LogConfig struct {
 	FlushBytes int           // flush when acknowledged unflushed bytes exceed this, and little more at once; default 4 MiB, simulator 1 KiB to 8 MiB
 	FlushAge   time.Duration // ... or the oldest of them is older; default 100 ms, simulator 1 ms to 10 s
 	MaxBytes   int           // overlay bound, above it Full is true; default 64 MiB, simulator from 4 KiB
+	PackBytes  int           // records of more bytes are compressed, see Pack; default 1 KiB, simulator from 16 bytes
 	RetryMin   time.Duration // first wait before a failed store call is repeated; default 20 ms
 	RetryMax   time.Duration // waits double up to this; default 2 s
 
@@ -44,6 +45,7 @@ func (c *LogConfig) defaults() {
 	setDefault(&c.FlushBytes, 4<<20)
 	setDefault(&c.FlushAge, 100*time.Millisecond)
 	setDefault(&c.MaxBytes, 64<<20)
+	setDefault(&c.PackBytes, 1<<10)
 	setDefault(&c.RetryMin, 20*time.Millisecond)
 	setDefault(&c.RetryMax, 2*time.Second)
 }
@@ -121,7 +123,8 @@ type Log struct {
 	open      openRecord
 	taken     []byte // record seq while it is not durable, else nil
 	takenSize int
-	spare     []byte // buffer of an earlier record
+	spare     [][]byte // buffers of earlier records
+	packs     bool
 	handed    handed // what the committer has of this log
 	hold      int
 	announced bool // a Dirty is out, its TakeRecord has not come
@@ -151,6 +154,9 @@ func NewLog(cfg LogConfig) *Log {
 
 // Bound changes LogConfig.FlushBytes and MaxBytes.
 func (l *Log) Bound(flush, most int) { l.cfg.FlushBytes, l.cfg.MaxBytes = flush, most }
+
+// Pack lets the log write compressed records: the cluster has port.PackedLevel.
+func (l *Log) Pack() { l.packs = true }
 
 // Active says that there is memory to work on. It stays true while the fate of a record is being found out.
 func (l *Log) Active() bool { return l.state == active || l.state == reopening }

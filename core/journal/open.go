@@ -158,8 +158,9 @@ func (l *Log) replay(o store.Opened) error {
 		if err != nil {
 			return fmt.Errorf("shard %d, record %d: %w", l.cfg.Shard, entry.Seq, err)
 		}
+		before := l.overlay.bytes
 		l.replayRecord(r)
-		l.acknowledged(len(entry.Record))
+		l.acknowledged(max(len(entry.Record), l.overlay.bytes-before)) // as it is unpacked
 	}
 	return nil
 }

@@ -112,6 +112,7 @@ func newWorld(t interface{ Fatalf(string, ...any) }, pick func(string, int) int)
 	w.config = LogConfig{
 		FlushBytes: one(w, "flush bytes", []int{1, 200, 1 << 20}),
 		FlushAge:   one(w, "flush age", []time.Duration{1, 30 * time.Millisecond}),
+		PackBytes:  one(w, "pack bytes", []int{1, 1 << 20}),
 		Exclusive:  false,
 		Coalesce: func(prev *store.Row, next store.Row) bool {
 			if prev.Key.Table != store.History || len(prev.Value)+len(next.Value) > 12 {
@@ -137,6 +138,7 @@ func (w *world) boot(id port.NodeID) *testNode {
 		cfg.Self, cfg.Committer, cfg.Shard = port.ShardAddress(id, s), address, s
 		cfg.Nonce = func() store.Nonce { w.nonce++; return w.nonce }
 		n.owners = append(n.owners, &owner{node: n, self: cfg.Self, shard: s, log: NewLog(cfg), asked: map[uint64]question{}, reads: map[uint64]bool{}})
+		n.owners[len(n.owners)-1].log.Pack()
 	}
 	return n
 }

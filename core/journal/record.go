@@ -22,16 +22,21 @@ import (
 //	  repeated Row put = 3;
 //	  repeated Row delete = 4;      // without value
 //	  repeated Row partition = 5;   // deleted; without key and value
+//	  bytes packed = 6;             // the three above, compressed; format 2 has nothing else
 //	}
 //	message Row { uint32 table = 1; bytes partition = 2; bytes key = 3; bytes value = 4; }
 type Record struct {
+	Format  int // as read: of port.FirstLevel or packed; EncodeRecord writes the first
 	Time    time.Time
 	Deleted []store.Partition
 	Rows    []store.Row // nil Value: deleted; versions are not recorded
 }
 
-// Format is the record format that this build writes, and the only one it reads.
-const Format = 1
+// The formats of records.
+const (
+	Format       = 1
+	PackedFormat = 2 // from port.PackedLevel on
+)
 
 // ErrRecord says that a record cannot be read: damaged, or written by a newer build.
 var ErrRecord = errors.New("journal: unreadable record")
@@ -42,6 +47,7 @@ const (
 	fieldPut
 	fieldDelete
 	fieldPartition
+	fieldPacked
 )
 
 const (
@@ -54,9 +60,9 @@ const (
 // headSize bounds what appendHead writes.
 const headSize = 2 + 9
 
-func appendHead(b []byte, at time.Time) []byte {
+func appendHead(b []byte, format uint64, at time.Time) []byte {
 	b = protowire.AppendTag(b, fieldFormat, protowire.VarintType)
-	b = protowire.AppendVarint(b, Format)
+	b = protowire.AppendVarint(b, format)
 	b = protowire.AppendTag(b, fieldTime, protowire.Fixed64Type)
 	return protowire.AppendFixed64(b, uint64(at.UnixNano()))
 }
@@ -94,7 +100,7 @@ func appendPartition(b []byte, p store.Partition) []byte {
 
 // EncodeRecord is the inverse of DecodeRecord.
 func EncodeRecord(r Record) []byte {
-	b := appendHead(nil, r.Time)
+	b := appendHead(nil, Format, r.Time)
 	for _, p := range r.Deleted {
 		b = appendDeletedPartition(b, p)
 	}
@@ -109,25 +115,28 @@ func EncodeRecord(r Record) []byte {
 // that EncodeRecord would not write is ErrRecord.
 func DecodeRecord(b []byte) (Record, error) {
 	var r Record
-	format, timed := uint64(0), false
+	timed, whole := false, false
 	err := fields(b, func(num protowire.Number, v field) error {
 		switch {
 		case num == fieldFormat && v.typ == protowire.VarintType:
-			format = v.number
-			if format != Format {
-				return fmt.Errorf("%w: format %d, this build reads %d: upgrade the node", ErrRecord, format, Format)
+			if v.number != Format && v.number != PackedFormat {
+				return fmt.Errorf("%w: format %d, this build reads up to %d: upgrade the node", ErrRecord, v.number, PackedFormat)
 			}
+			r.Format, whole = int(v.number), v.number == Format
 		case num == fieldTime && v.typ == protowire.Fixed64Type:
 			r.Time, timed = time.Unix(0, int64(v.number)).UTC(), true
-		case num >= fieldPut && num <= fieldPartition && v.typ == protowire.BytesType:
+		case num == fieldPacked && v.typ == protowire.BytesType && r.Format == PackedFormat:
+			whole = true
+			return r.unpack(v.bytes)
+		case num >= fieldPut && num <= fieldPartition && v.typ == protowire.BytesType && r.Format == Format:
 			return r.decodeRow(num, v.bytes)
-		case num <= fieldPartition:
+		case num <= fieldPacked:
 			return fmt.Errorf("%w: field %d has wire type %d", ErrRecord, num, v.typ)
 		}
 		return nil
 	})
-	if err == nil && (format == 0 || !timed) {
-		err = fmt.Errorf("%w: no format or no time", ErrRecord)
+	if err == nil && (!timed || !whole) {
+		err = fmt.Errorf("%w: no format, no time or no rows where they should be", ErrRecord)
 	}
 	if err != nil {
 		return Record{}, err

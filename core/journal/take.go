@@ -73,7 +73,8 @@ func (l *Log) take() {
 	for _, e := range l.open.entries {
 		size += 24 + len(e.part.id.Partition) + len(e.key) + len(e.value)
 	}
-	b := appendHead(l.buffer(size), l.Time(l.last))
+	at := l.Time(l.last)
+	b := appendHead(l.buffer(size), Format, at)
 	for _, p := range l.open.tombs {
 		b = appendDeletedPartition(b, p.id)
 	}
@@ -83,25 +84,33 @@ func (l *Log) take() {
 		}
 	}
 	l.taken, l.takenSize = b, len(b)
+	if l.packs && len(b) > l.cfg.PackBytes {
+		buffer := l.buffer(0)
+		if p := packed(buffer, b, at); p != nil {
+			l.taken, buffer = p, b
+		}
+		l.reuse(buffer)
+	}
 	l.seal()
 }
 
-// spareMost bounds the buffer that is kept for the next record.
+// spareMost bounds each of the two buffers that are kept for the next record, and for packing it.
 const spareMost = 1 << 20
 
 // reuse keeps the buffer of a record that the store is done with.
 func (l *Log) reuse(record []byte) {
-	if cap(record) <= spareMost {
-		l.spare = record[:0]
+	if n := cap(record); n > 0 && n <= spareMost && len(l.spare) < 2 {
+		l.spare = append(l.spare, record[:0])
 	}
 }
 
 func (l *Log) buffer(size int) []byte {
-	b := l.spare
-	l.spare = nil
-	if cap(b) < size {
+	n := len(l.spare) - 1
+	if n < 0 || cap(l.spare[n]) < size {
 		return make([]byte, 0, size)
 	}
+	b := l.spare[n]
+	l.spare = l.spare[:n]
 	return b
 }
 

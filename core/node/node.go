@@ -41,6 +41,7 @@ type Config struct {
 
 	FlushBytes int           // of a shard; default: see shard.Config
 	FlushAge   time.Duration // the same
+	PackBytes  int           // see journal.LogConfig
 
 	Opened func(shard store.ShardID, tailRows int) // hears of every shard that this node opens; default: nobody does
 	// Quarantined hears of every run that broke an invariant and was set aside; default: nobody does.
@@ -171,7 +172,7 @@ func (n *Node) shard(id store.ShardID, members *port.Members) Machine {
 	return Machine{at, shard.New(shard.Config{
 		Self: at, Members: members, Committer: n.committerOf(id), Shard: id, Owner: cfg.Owner, QueueParts: cfg.QueueParts, Exclusive: cfg.Exclusive,
 		Rand: cfg.Rand("shard " + strconv.Itoa(int(id))), Limits: cfg.Limits,
-		NodeBytes: cfg.MemoryBytes, FlushBytes: cfg.FlushBytes, FlushAge: cfg.FlushAge, Opened: opened,
+		NodeBytes: cfg.MemoryBytes, FlushBytes: cfg.FlushBytes, FlushAge: cfg.FlushAge, PackBytes: cfg.PackBytes, Opened: opened,
 		Quarantined: cfg.Quarantined,
 	})}
 }

@@ -10,6 +10,7 @@ type Level uint32
 const (
 	FirstLevel  Level = iota + 1
 	LayoutLevel       // the layout of shards may change (core/registry, relayout.go)
+	PackedLevel       // large records are compressed (core/journal, pack.go)
 
-	NewestLevel = LayoutLevel
+	NewestLevel = PackedLevel
 )

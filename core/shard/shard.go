@@ -35,6 +35,7 @@ type Config struct {
 	NodeBytes     int           // memory for all shards that the node owns, from which those below follow (memory.go); 0: they are as set
 	CacheBytes    int           // runs in memory, default 32 MiB
 	FlushBytes    int           // see journal.LogConfig
+	PackBytes     int           // see journal.LogConfig
 	FlushAge      time.Duration // default 1 s: longer waits coalesce more
 	UnflushedMax  int           // default 32 MiB: callers are pushed back above it
 	DispatchBytes int           // tasks of queues kept in memory, default 8 MiB
@@ -108,7 +109,7 @@ func New(cfg Config) *Shard {
 	s.log = journal.NewLog(journal.LogConfig{
 		Self: cfg.Self, Committer: cfg.Committer, Shard: cfg.Shard, Owner: cfg.Owner, Exclusive: cfg.Exclusive,
 		Nonce:      func() store.Nonce { return store.Nonce(cfg.Rand()) },
-		FlushBytes: cfg.FlushBytes, FlushAge: cfg.FlushAge, MaxBytes: cfg.UnflushedMax, Coalesce: history.Coalesce,
+		FlushBytes: cfg.FlushBytes, FlushAge: cfg.FlushAge, PackBytes: cfg.PackBytes, MaxBytes: cfg.UnflushedMax, Coalesce: history.Coalesce,
 	})
 	s.seat = ownership.New(ownership.Config{Self: cfg.Self, Shard: cfg.Shard, Members: cfg.Members, Exclusive: cfg.Exclusive, Rand: cfg.Rand})
 	s.transition = s.newEnv()
@@ -189,6 +190,9 @@ func (s *Shard) handle(in port.Input) {
 func (s *Shard) published(snapshot *port.Snapshot) {
 	s.snapshot, s.lent = snapshot, nil
 	s.shareMemory()
+	if snapshot.Level >= port.PackedLevel {
+		s.log.Pack()
+	}
 	s.placed(snapshot)
 	s.runEarly()
 }

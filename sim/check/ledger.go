@@ -124,6 +124,7 @@ func (l *Ledger) Appended(owner store.Fence, seq store.Seq, record []byte) {
 		l.Fail(breach(TrimOnlyFlushed, "", "record %d of shard %d cannot be read: %v", seq, id, err))
 		return
 	}
+	l.packed(r.Format)
 	l.floor, l.shard = l.stamps[id], id
 	l.removals(r.Rows)
 	kept := tailRecord{seq: seq, deleted: r.Deleted}

@@ -3,6 +3,7 @@ package check
 import (
 	"google.golang.org/protobuf/proto"
 
+	"perdure/core/journal"
 	"perdure/core/port"
 	"perdure/core/registry"
 	"perdure/core/registry/registrypb"
@@ -79,6 +80,17 @@ func (l *Ledger) putMetadata(key string, value []byte) {
 	formatted := &registrypb.Key{} // every row has its format in the same field
 	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(value, formatted); err == nil && port.Level(formatted.Format) > l.level {
 		l.Fail(breach(LevelKnownByAll, "", "row %q was written in format %d, the cluster's level is %d", key, formatted.Format, l.level))
+	}
+}
+
+// packed holds the format of a journal's record against the level.
+func (l *Ledger) packed(format int) {
+	if format != journal.PackedFormat {
+		return
+	}
+	l.Marks.Add("record packed")
+	if l.level < port.PackedLevel {
+		l.Fail(breach(LevelKnownByAll, "", "a record was packed, the cluster's level is %d", l.level))
 	}
 }
 
