@@ -99,7 +99,7 @@ configure() { # NODE PORT
 	{
 		# Of several nodes on one machine that just started, most of the time goes into compiling and collecting, unless that is kept simple.
 		[ "$nodes" = 1 ] && echo "-XX:+UseG1GC" || echo "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
-		echo "-Xms256m -Xmx${heap}m -XX:+ExitOnOutOfMemoryError -Djdk.attach.allowAttachSelf=true"
+		echo "-Xms256m -Xmx${heap}m -XX:+ExitOnOutOfMemoryError -XX:ErrorFile=$dir/crash.log -Djdk.attach.allowAttachSelf=true"
 		for e in java.base/jdk.internal.misc java.base/jdk.internal.ref java.base/sun.nio.ch java.management.rmi/com.sun.jmx.remote.internal.rmi \
 			java.rmi/sun.rmi.registry java.rmi/sun.rmi.server java.sql/java.sql; do
 			echo "--add-exports $e=ALL-UNNAMED"
