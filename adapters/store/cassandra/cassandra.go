@@ -114,7 +114,7 @@ func open(opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{session: session, cql: newStatements(), quorum: opts.quorum(), serial: opts.serial(), space: opts.space, owners: map[store.ShardID]*owner{}}
+	s := &Store{session: session, cql: newStatements(opts.Keyspace), quorum: opts.quorum(), serial: opts.serial(), space: opts.space, owners: map[store.ShardID]*owner{}}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	return s, nil
 }

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -296,4 +298,27 @@ func TestFromTarget(t *testing.T) {
 	if _, err := OpenSchema(Options{Keyspace: "not-a-name"}); err == nil || !strings.Contains(err.Error(), "keyspace") {
 		t.Errorf("a bad name: %v", err)
 	}
+}
+
+// A statement that names no keyspace may be carried out in another one (see statements).
+func TestStatementsNameTheirKeyspace(t *testing.T) {
+	named := regexp.MustCompile(`^(INSERT INTO|UPDATE|DELETE FROM|SELECT .* FROM) ks\.[a-z]+ `)
+	var look func(v reflect.Value)
+	look = func(v reflect.Value) {
+		switch v.Kind() {
+		case reflect.Struct:
+			for i := range v.NumField() {
+				look(v.Field(i))
+			}
+		case reflect.Slice:
+			for i := 1; i < v.Len(); i++ { // there is no table 0
+				look(v.Index(i))
+			}
+		default:
+			if !named.MatchString(v.String()) {
+				t.Errorf("%q names no keyspace", v)
+			}
+		}
+	}
+	look(reflect.ValueOf(*newStatements("ks")))
 }

@@ -72,7 +72,7 @@ func readRecord(s *Store, id store.ShardID, seq store.Seq) (found []byte, ok boo
 			found, ok = append([]byte{}, body...), true
 			for n := range *pieces {
 				var piece []byte
-				if err := s.session.Query(readPiece, s.shardKey(id), *wrote, *at, n).Scan(&piece); err != nil {
+				if err := s.session.Query(s.cql.readPiece, s.shardKey(id), *wrote, *at, n).Scan(&piece); err != nil {
 					return nil, false, err
 				}
 				found = append(found, piece...)

@@ -64,7 +64,7 @@ func (s *Store) appendRecord(own *owner, a store.Append) store.Outcome {
 	done := own.trimTo(a.Trim)
 	l := own.add(a.Seq, pieces)
 	f := a.Fence
-	applied, found, err := s.swap(settles, appendRecord, int64(a.Seq), int64(own.trim), int64(a.Seq), int64(f.Epoch), pieces, record,
+	applied, found, err := s.swap(settles, s.cql.appendRecord, int64(a.Seq), int64(own.trim), int64(a.Seq), int64(f.Epoch), pieces, record,
 		s.shardKey(f.Shard), l.slot, int64(f.Epoch), int64(f.Nonce), int64(a.Seq)-1)
 	switch {
 	case err != nil:
@@ -78,7 +78,7 @@ func (s *Store) appendRecord(own *owner, a store.Append) store.Outcome {
 
 func (s *Store) trim(own *owner, upTo store.Seq) store.Outcome {
 	done, f := own.trimTo(upTo), own.fence
-	applied, found, err := s.swap(settles, appendTrim, int64(own.trim), s.shardKey(f.Shard), int64(f.Epoch), int64(f.Nonce))
+	applied, found, err := s.swap(settles, s.cql.appendTrim, int64(own.trim), s.shardKey(f.Shard), int64(f.Epoch), int64(f.Nonce))
 	switch {
 	case err != nil:
 		return store.Unknown

@@ -39,7 +39,7 @@ func (s *Store) readShardAt(id store.ShardID, consistency gocql.Consistency) (sh
 	var r shardRow
 	missing := false
 	err := s.trip("reading a shard", reads, func() error {
-		err := s.query(readShard, s.shardKey(id)).Consistency(consistency).Scan(&r.epoch, &r.nonce, &r.owner, &r.state, &r.last, &r.trim, &r.from, &r.to)
+		err := s.query(s.cql.readShard, s.shardKey(id)).Consistency(consistency).Scan(&r.epoch, &r.nonce, &r.owner, &r.state, &r.last, &r.trim, &r.from, &r.to)
 		return unlessMissing(err, &missing)
 	})
 	if err == nil && missing {
@@ -50,7 +50,7 @@ func (s *Store) readShardAt(id store.ShardID, consistency gocql.Consistency) (sh
 
 // Create inserts the partition's static row.
 func (s *Store) Create(id store.ShardID, strips store.Strips, floor store.Epoch) error {
-	applied, _, err := s.swap(changes, createShard, s.shardKey(id), int64(floor), int(strips.From), int(strips.To))
+	applied, _, err := s.swap(changes, s.cql.createShard, s.shardKey(id), int64(floor), int(strips.From), int(strips.To))
 	if err == nil && !applied {
 		return store.ErrExists
 	}
@@ -76,7 +76,7 @@ func (s *Store) leave(f store.Fence, state int8) error {
 			return store.ErrNotEmpty
 		}
 		// last and trim: a record of this owner that was still under way is not overlooked
-		applied, _, err := s.swap(changes, leaveShard, state, s.shardKey(f.Shard), int64(f.Epoch), int64(f.Nonce), r.last, r.trim)
+		applied, _, err := s.swap(changes, s.cql.leaveShard, state, s.shardKey(f.Shard), int64(f.Epoch), int64(f.Nonce), r.last, r.trim)
 		if err != nil || applied {
 			return err
 		}
@@ -136,7 +136,7 @@ func (s *Store) take(o store.Open) (before shardRow, epoch store.Epoch, err erro
 			return before, 0, fmt.Errorf("%w: cassandra: shard %d has had all %d owners that a version can tell apart; move its strips to a new shard", store.ErrUnavailable, o.Shard, maxEpoch)
 		}
 		before, tried.epoch = now, now.epoch+1
-		applied, _, err := s.swap(changes, takeShard, tried.epoch, int64(o.Nonce), o.Owner, s.shardKey(o.Shard), before.epoch, before.nonce, before.state)
+		applied, _, err := s.swap(changes, s.cql.takeShard, tried.epoch, int64(o.Nonce), o.Owner, s.shardKey(o.Shard), before.epoch, before.nonce, before.state)
 		if err != nil {
 			return before, 0, err
 		}
@@ -184,7 +184,7 @@ func (s *Store) checkFence(f store.Fence) error {
 	var r shardRow
 	missing := false
 	err := s.trip("reading an owner", reads, func() error {
-		return unlessMissing(s.query(readFence, s.shardKey(f.Shard)).Scan(&r.epoch, &r.nonce, &r.state), &missing)
+		return unlessMissing(s.query(s.cql.readFence, s.shardKey(f.Shard)).Scan(&r.epoch, &r.nonce, &r.state), &missing)
 	})
 	switch {
 	case err != nil:

@@ -74,7 +74,7 @@ func (s *Store) readOwner(f store.Fence) (own *owner, steady bool, err error) {
 	own = &owner{fence: f}
 	rows := 0
 	err = s.trip("reading where a journal stands", reads, func() error {
-		iter := s.query(readSlots, s.shardKey(f.Shard)).Consistency(s.serial).PageSize(slotsPage).Iter()
+		iter := s.query(s.cql.readSlots, s.shardKey(f.Shard)).Consistency(s.serial).PageSize(slotsPage).Iter()
 		var slot *int // none: the partition has no slots yet
 		var seq, wrote int64
 		var pieces int

@@ -40,7 +40,7 @@ func (s *Store) readSome(f store.Fence, wanted []liveRecord) ([][]byte, error) {
 	}
 	bodies := make([][]byte, len(wanted))
 	err := s.trip("reading records", reads, func() error {
-		iter := s.query(readRecords, s.shardKey(f.Shard), slots).Consistency(s.serial).Iter()
+		iter := s.query(s.cql.readRecords, s.shardKey(f.Shard), slots).Consistency(s.serial).Iter()
 		var epoch, nonce, seq int64
 		var record []byte
 		for iter.Scan(&epoch, &nonce, &seq, &record) {
@@ -87,7 +87,7 @@ func (s *Store) writePieces(a store.Append) (inline []byte, pieces int, err erro
 	version := int64(store.MakeVersion(a.Fence.Epoch, a.Seq))
 	return []byte{}, pieces, each(pieces, func(i int) error {
 		body := a.Record[i*pieceSize : min((i+1)*pieceSize, len(a.Record))]
-		return s.trip("writing a piece of a record", settles, s.query(writePiece, s.shardKey(a.Fence.Shard), int64(a.Fence.Epoch), int64(a.Seq), i, body, version).Exec)
+		return s.trip("writing a piece of a record", settles, s.query(s.cql.writePiece, s.shardKey(a.Fence.Shard), int64(a.Fence.Epoch), int64(a.Seq), i, body, version).Exec)
 	})
 }
 
@@ -95,7 +95,7 @@ func (s *Store) readPieces(shard store.ShardID, l liveRecord) ([]byte, error) {
 	bodies := make([][]byte, l.pieces)
 	err := each(l.pieces, func(i int) error {
 		return s.trip("reading a piece of a record", reads, func() error {
-			return s.query(readPiece, s.shardKey(shard), int64(l.wrote), int64(l.seq), i).Scan(&bodies[i])
+			return s.query(s.cql.readPiece, s.shardKey(shard), int64(l.wrote), int64(l.seq), i).Scan(&bodies[i])
 		})
 	})
 	return bytes.Join(bodies, nil), err
@@ -108,7 +108,7 @@ func (s *Store) dropPieces(shard store.ShardID, trimmed []liveRecord) {
 	for _, l := range trimmed {
 		if l.pieces > 0 {
 			version := int64(store.MakeVersion(l.wrote, l.seq))
-			_ = s.trip("deleting pieces of a record", settles, s.query(deletePieces, version, s.shardKey(shard), int64(l.wrote), int64(l.seq)).Exec)
+			_ = s.trip("deleting pieces of a record", settles, s.query(s.cql.deletePieces, version, s.shardKey(shard), int64(l.wrote), int64(l.seq)).Exec)
 		}
 	}
 }
