@@ -44,6 +44,7 @@ func settingsOf(at *target.Target, opts Options) (*settings, error) {
 	c.Net, c.Addr = "tcp", withPort(at.Hosts)
 	c.Timeout, c.ReadTimeout, c.WriteTimeout = min(dialTimeout, set.timeout), set.timeout, set.timeout
 	c.InterpolateParams, c.MultiStatements = true, true
+	c.Collation = "binary"
 	c.Logger, c.DialFunc = quiet, opts.Dial
 	c.Params = map[string]string{
 		"innodb_lock_wait_timeout": strconv.Itoa(max(int(set.timeout.Seconds())/lockShare, 1)),
