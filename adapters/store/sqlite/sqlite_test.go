@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -261,6 +262,23 @@ func TestJournalDoesNotGrow(t *testing.T) {
 		if info.Size() > 12<<20 {
 			t.Errorf("%s has %d bytes after 32 MiB of records that were all trimmed", name, info.Size())
 		}
+	}
+}
+
+// A checkpoint that keeps flushes out finds a log that is so long that it has to start over.
+func TestACheckpointAloneLetsALongLogStartOver(t *testing.T) {
+	s := open(t, t.TempDir(), Options{CheckpointAfter: time.Hour, TablesLogBytes: 64 << 10})
+	for i := range 4 { // far more than four times the bound
+		blob := store.Key{Table: store.Blob, Partition: "b", Key: string(rune('a' + i))}
+		if _, err := s.writeSome([]store.Row{{Key: blob, Value: make([]byte, 400<<10)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.tables.settling.Lock()
+	complete, err := s.tables.copyLogAlone("FULL")
+	s.tables.settling.Unlock()
+	if err != nil || !complete {
+		t.Fatalf("complete: %v, %v", complete, err)
 	}
 }
 

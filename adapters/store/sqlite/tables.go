@@ -321,11 +321,14 @@ func (t *tables) copyLog(mode string) (complete bool, err error) {
 	}
 	t.covered = max(t.covered, began)
 	t.logged.Add(-logged)
-	if mode != "RESTART" && done.frames*8192 > 4*t.opts.TablesLogBytes {
-		// Readers kept the log from starting over for long.
-		return t.copyLogAlone("RESTART")
+	if mode == "RESTART" || done.frames*8192 <= 4*t.opts.TablesLogBytes {
+		return true, nil
 	}
-	return true, nil
+	// Readers kept the log from starting over for long.
+	if mode == "FULL" { // alone already
+		return t.copyLog("RESTART")
+	}
+	return t.copyLogAlone("RESTART")
 }
 
 // copyLogAlone keeps flushes out meanwhile; readers are waited for.
