@@ -40,6 +40,7 @@ func troublesOf(kind string) []trouble {
 	full := trouble{name: "disk_full", home: onSmallDisk, begin: fill} // it may crash of it, then nobody can tell the server why
 	switch kind {
 	case "postgres":
+		full.partly = true // small records find room where others were, and in a log that is made in advance
 		return []trouble{
 			stopped,
 			{name: "read_only", reason: "read-only", home: plain, begin: readOnlyPostgres},
