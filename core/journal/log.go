@@ -124,8 +124,8 @@ type Log struct {
 	taken     []byte // record seq while it is not durable, else nil
 	takenSize int
 	spare     [][]byte // buffers of earlier records
-	packs     bool
-	handed    handed // what the committer has of this log
+	packs     bool     // see Pack
+	handed    handed   // what the committer has of this log
 	hold      int
 	announced bool // a Dirty is out, its TakeRecord has not come
 	asked     bool // a TakeRecord waits for its answer

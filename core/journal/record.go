@@ -26,7 +26,7 @@ import (
 //	}
 //	message Row { uint32 table = 1; bytes partition = 2; bytes key = 3; bytes value = 4; }
 type Record struct {
-	Format  int // as read: of port.FirstLevel or packed; EncodeRecord writes the first
+	Format  int // as read: Format or PackedFormat; EncodeRecord writes the former
 	Time    time.Time
 	Deleted []store.Partition
 	Rows    []store.Row // nil Value: deleted; versions are not recorded

@@ -2,9 +2,10 @@
 // that several processes may share.
 //
 // Every change is one message: a transaction with all its statements and
-// values. So an owner that is stopped in its middle holds no lock that its
+// values, or a prepared statement. So an owner that is stopped in its middle holds no lock that its
 // successor has to wait for. Neither server can tell which rows a statement
-// changed, so statements are made such that the number of changed rows tells.
+// changed, so statements are made such that the number of changed rows tells, or
+// that they fail as a whole.
 //
 //	shard   who owns it; an append holds the row in share mode
 //	fence   the owner again for flushes, in a row of its own, so that a flush never makes an append wait
