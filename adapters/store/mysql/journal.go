@@ -10,17 +10,18 @@ import (
 	"perdure/core/store"
 )
 
-// Append writes the records of all shards at once if every one of them may be
-// written, else shard by shard.
+// Append writes the records of all shards in one statement if each follows one
+// that was appended here, else shard by shard.
 func (s *Store) Append(batch []store.Append) []store.Outcome {
 	outcomes := make([]store.Outcome, len(batch))
 	if len(batch) == 0 {
 		return outcomes
 	}
-	defer s.trims.Note(batch, outcomes)
-	if onlyRecords(batch) {
-		_, err := s.journal.change(s.appendTogether(batch))
-		if err == nil {
+	defer s.known.Note(batch, outcomes)
+	if s.known.Follows(batch) {
+		m, insert := s.appendTogether(batch)
+		changed, err := s.journal.change(m)
+		if err == nil && changed[insert] == int64(len(batch)) {
 			for i := range outcomes {
 				outcomes[i] = store.Done
 			}
@@ -46,63 +47,62 @@ func (s *Store) Append(batch []store.Append) []store.Outcome {
 	return outcomes
 }
 
-func onlyRecords(batch []store.Append) bool {
-	for _, a := range batch {
-		if a.Record == nil {
-			return false
-		}
-	}
-	return true
-}
-
 // appendTogether inserts all records in one statement, which fails as a whole
-// unless each shard is its owner's and its record follows the last one. It locks
-// the rows of the shards, but does not change them: what is changed has to be purged.
-func (s *Store) appendTogether(batch []store.Append) *message {
-	m := &message{}
-	moved := slices.ContainsFunc(batch, s.trims.Moved)
-	if moved {
-		// First of all: who holds a row in share mode cannot change it while an Open waits for it.
-		m.add("BEGIN;UPDATE shard SET trimmed=GREATEST(trimmed,CASE id")
-		for _, a := range batch {
-			m.add(" WHEN ? THEN ?", uint64(a.Fence.Shard), uint64(a.Trim))
-		}
-		m.add(" END) WHERE")
-		for i, a := range batch {
-			if i > 0 {
-				m.add(" OR")
-			}
-			m.add(" "+ownedBy, uint64(a.Fence.Shard), uint64(a.Fence.Epoch), uint64(a.Fence.Nonce))
-		}
-		m.add(";")
-	}
-	m.add("INSERT INTO record (shard,seq,body) VALUES ")
-	for i, a := range batch {
-		if i > 0 {
-			m.add(",")
-		}
-		m.add("((SELECT id FROM shard WHERE "+ownedBy+follows+" LOCK IN SHARE MODE),?,",
-			uint64(a.Fence.Shard), uint64(a.Fence.Epoch), uint64(a.Fence.Nonce),
-			uint64(a.Seq), uint64(a.Seq)-1, uint64(a.Fence.Shard), uint64(a.Seq)-1, uint64(a.Seq))
-		if moved {
-			m.bytes(a.Record)
-		} else {
-			m.add("?", a.Record)
-		}
-		m.add(")")
-	}
-	if !moved {
+// unless each shard is its owner's: a seq would be NULL. It locks the rows of the
+// shards, and reads no others, but does not change them: what is changed has to be
+// purged. That each record follows the last one is known. It also tells at which
+// place the server counts the inserted rows.
+func (s *Store) appendTogether(batch []store.Append) (m *message, insert int) {
+	m = &message{}
+	if !slices.ContainsFunc(batch, s.known.Moved) {
 		m.prepared = true
-		return m
+		m.insert(batch, func(record []byte) { m.add("?", record) })
+		return m, 0
 	}
+	// First of all: who holds a row in share mode cannot change it while an Open waits for it.
+	m.add("BEGIN;UPDATE shard SET trimmed=GREATEST(trimmed,CASE id")
+	for _, a := range batch {
+		m.add(" WHEN ? THEN ?", uint64(a.Fence.Shard), uint64(a.Trim))
+	}
+	m.add(" END) WHERE ")
+	m.owned(batch)
+	m.add(";")
+	m.insert(batch, m.bytes)
 	m.add(";")
 	for _, a := range batch {
-		if s.trims.Moved(a) {
+		if s.known.Moved(a) {
 			m.add("DELETE FROM record WHERE shard=? AND seq<=?;", uint64(a.Fence.Shard), uint64(a.Trim))
 		}
 	}
 	m.add("COMMIT")
-	return m
+	return m, 2
+}
+
+func (m *message) insert(batch []store.Append, value func(record []byte)) {
+	m.add("INSERT INTO record (shard,seq,body) SELECT id,IF(")
+	m.owned(batch)
+	m.add(",CASE id")
+	for _, a := range batch {
+		m.add(" WHEN ? THEN ?", uint64(a.Fence.Shard), uint64(a.Seq))
+	}
+	m.add(" END,NULL),CASE id")
+	for _, a := range batch {
+		m.add(" WHEN ? THEN ", uint64(a.Fence.Shard))
+		value(a.Record)
+	}
+	m.add(" END FROM shard FORCE INDEX (PRIMARY) WHERE id IN (")
+	m.list(len(batch), func(i int) any { return uint64(batch[i].Fence.Shard) })
+	m.add(") LOCK IN SHARE MODE")
+}
+
+// owned is the condition on a shard's row that it is the one of an append in the batch.
+func (m *message) owned(batch []store.Append) {
+	for i, a := range batch {
+		if i > 0 {
+			m.add(" OR ")
+		}
+		m.add(ownedBy, uint64(a.Fence.Shard), uint64(a.Fence.Epoch), uint64(a.Fence.Nonce))
+	}
 }
 
 // ownedBy and follows are conditions on a shard's row: who owns it, and that a
@@ -113,8 +113,8 @@ const (
 	follows = " AND trimmed<? AND (trimmed=? OR EXISTS (SELECT 1 FROM (SELECT seq FROM record WHERE shard=? AND seq=? LIMIT 1) AS before_it))"
 )
 
-// mayNot says that a statement of appendTogether found a shard of somebody else,
-// or a record that does not follow or is there: nothing was done.
+// mayNot says that the statement of appendTogether found a shard of somebody else,
+// or a record that is there: nothing was done.
 func mayNot(err error) bool {
 	const noNull, duplicate = 1048, 1062
 	var refused *driver.MySQLError

@@ -57,7 +57,7 @@ type Store struct {
 	rows    *pool
 	packet  int // bytes of one message that the server takes
 	closed  atomic.Bool
-	trims   step.Trims
+	known   step.Known
 }
 
 var _ store.Store = (*Store)(nil)

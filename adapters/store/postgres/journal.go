@@ -15,11 +15,11 @@ func (s *Store) Append(batch []store.Append) []store.Outcome {
 		return outcomes
 	}
 	first := appendOnly
-	if slices.ContainsFunc(batch, s.trims.Moved) {
+	if slices.ContainsFunc(batch, s.known.Moved) {
 		first = appendSkipping
 	}
 	left, err := s.appendOnce(first, batch, outcomes, everything(len(batch)))
-	defer s.trims.Note(batch, outcomes)
+	defer s.known.Note(batch, outcomes)
 	if err != nil || len(left) == 0 {
 		return outcomes
 	}

@@ -60,7 +60,7 @@ type Store struct {
 	rows    *pool
 	timeout time.Duration
 	closed  atomic.Bool
-	trims   step.Trims
+	known   step.Known
 }
 
 var _ store.Store = (*Store)(nil)
