@@ -137,11 +137,12 @@ func settingsOf(at *target.Target) (settings, error) {
 		"lock_timeout":                        milliseconds(set.timeout / lockShare),
 		"idle_in_transaction_session_timeout": milliseconds(idleInTxnLimit),
 		// Plans are made once a connection, for tables that may be empty then: only those by the key will do.
-		"plan_cache_mode":  "force_generic_plan",
-		"enable_seqscan":   "off",
-		"enable_hashjoin":  "off",
-		"enable_mergejoin": "off",
-		"jit":              "off",
+		"plan_cache_mode":   "force_generic_plan",
+		"enable_seqscan":    "off",
+		"enable_bitmapscan": "off",
+		"enable_hashjoin":   "off",
+		"enable_mergejoin":  "off",
+		"jit":               "off",
 	}
 	return set, nil
 }

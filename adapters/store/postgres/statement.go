@@ -83,6 +83,11 @@ ON CONFLICT (part, key) DO UPDATE SET value = EXCLUDED.value`, t)
 	return q
 }
 
+// A plan is made for what the tables were when the server last counted their rows,
+// which may be nothing. A join may then begin with all rows of a table, and EXISTS may
+// gather them: so rows are found by scalar subqueries, or laterally behind OFFSET 0, which go
+// by the key whatever the plan is made for, and deleted by the places where they were found.
+
 // appendQuery writes the records whose shard is still the caller's and whose
 // seq follows the last one, and names them. A shard that is the caller's comes
 // back with 0 even if its record does not follow. A record that its own seq
@@ -99,7 +104,7 @@ WITH mine AS MATERIALIZED (
 	INSERT INTO record (shard, seq, body)
 	SELECT shard, seq, body FROM mine
 	WHERE body IS NOT NULL AND seq > trimmed
-		AND (seq = trimmed + 1 OR EXISTS (SELECT FROM record r WHERE r.shard = mine.shard AND r.seq = mine.seq - 1))
+		AND (seq = trimmed + 1 OR (SELECT r.seq FROM record r WHERE r.shard = mine.shard AND r.seq = mine.seq - 1) IS NOT NULL)
 	ON CONFLICT DO NOTHING
 	RETURNING shard
 )` + trim + `
@@ -115,7 +120,9 @@ const trimQuery = `, kept AS (
 	WHERE s.id = mine.shard AND mine.trim > mine.trimmed AND (mine.body IS NULL OR mine.shard IN (SELECT shard FROM done))
 	RETURNING s.id AS shard, mine.trimmed AS after, mine.trim AS upto
 ), gone AS (
-	DELETE FROM record r USING kept WHERE r.shard = kept.shard AND r.seq > kept.after AND r.seq <= kept.upto
+	DELETE FROM record WHERE ctid = ANY(ARRAY(
+		SELECT r.ctid FROM kept, LATERAL (SELECT ctid FROM record WHERE shard = kept.shard AND seq > kept.after AND seq <= kept.upto OFFSET 0) r
+	))
 )`
 
 // alignQuery carries what the shard's row says over to the row that fences
@@ -128,8 +135,10 @@ WHERE f.shard = $1::bigint AND s.id = $1::bigint AND (f.epoch < s.epoch OR f.epo
 // tailQuery gives the records after $2 that are not trimmed, and the last seq
 // of all, from one snapshot; at least one row.
 const tailQuery = `
-SELECT GREATEST(s.trimmed, (SELECT max(seq) FROM record WHERE shard = $1::bigint)), r.seq, r.body
-FROM shard s LEFT JOIN record r ON r.shard = $1::bigint AND r.seq > GREATEST(s.trimmed, $2::bigint)
+SELECT GREATEST(s.trimmed, (SELECT max(seq) FROM record WHERE shard = $1::bigint AND seq > s.trimmed)), r.seq, r.body
+FROM shard s LEFT JOIN LATERAL (
+	SELECT seq, body FROM record WHERE shard = $1::bigint AND seq > GREATEST(s.trimmed, $2::bigint) OFFSET 0
+) r ON true
 WHERE s.id = $1::bigint
 ORDER BY r.seq`
 
@@ -159,8 +168,9 @@ func flushRowsQuery() string {
 	WHERE EXISTS (SELECT FROM turn)
 	ON CONFLICT (part, key) DO UPDATE SET value = EXCLUDED.value
 ), gone_%[1]s AS (
-	DELETE FROM %[1]s t USING unnest($%[5]d::bytea[], $%[6]d::bytea[]) AS w (part, key)
-	WHERE t.part = w.part AND t.key = w.key AND EXISTS (SELECT FROM turn)
+	DELETE FROM %[1]s WHERE EXISTS (SELECT FROM turn) AND ctid = ANY(ARRAY(
+		SELECT (SELECT t.ctid FROM %[1]s t WHERE t.part = w.part AND t.key = w.key) FROM unnest($%[5]d::bytea[], $%[6]d::bytea[]) AS w (part, key)
+	))
 )`, t, p+1, p+2, p+3, p+4, p+5)
 		p += 5
 	}
@@ -174,7 +184,9 @@ func flushPartitionsQuery() string {
 	b.WriteString(stepQuery)
 	for i, t := range store.Tables() {
 		fmt.Fprintf(&b, `, gone_%[1]s AS (
-	DELETE FROM %[1]s t USING unnest($%[2]d::bytea[]) AS w (part) WHERE t.part = w.part AND EXISTS (SELECT FROM turn)
+	DELETE FROM %[1]s WHERE EXISTS (SELECT FROM turn) AND ctid = ANY(ARRAY(
+		SELECT t.ctid FROM unnest($%[2]d::bytea[]) AS w (part), LATERAL (SELECT ctid FROM %[1]s WHERE part = w.part OFFSET 0) t
+	))
 )`, t, stepParams+1+i)
 	}
 	b.WriteString("\nSELECT shard FROM turn")
