@@ -36,7 +36,7 @@ type Config struct {
 	CacheBytes    int           // runs in memory, default 32 MiB
 	FlushBytes    int           // see journal.LogConfig
 	PackBytes     int           // see journal.LogConfig
-	FlushAge      time.Duration // default 1 s: longer waits coalesce more
+	FlushAge      time.Duration // default 3 s: of longer waits more rows of a strip come into one page
 	UnflushedMax  int           // default 32 MiB: callers are pushed back above it
 	DispatchBytes int           // tasks of queues kept in memory, default 8 MiB
 	DeadlineBytes int           // deadlines kept in memory, default 8 MiB
@@ -50,7 +50,7 @@ const leastUnflushed = 64 << 10
 func (c *Config) defaults() {
 	setDefault(&c.CacheBytes, 32<<20)
 	setDefault(&c.FlushBytes, 8<<20)
-	setDefault(&c.FlushAge, time.Second)
+	setDefault(&c.FlushAge, 3*time.Second)
 	setDefault(&c.UnflushedMax, 32<<20)
 	c.UnflushedMax = max(c.UnflushedMax, leastUnflushed)
 	c.FlushBytes = min(c.FlushBytes, c.UnflushedMax/2) // room is made before callers are pushed back
