@@ -18,8 +18,8 @@ type Send struct {
 	In Input
 }
 
-// Reply answers a caller. If the caller has gone, the executor sends Undelivered
-// with the reply back to the machine that made it.
+// Reply answers a caller. If the caller has gone, the executor of its node sends
+// Undelivered with the reply back to the machine that made it.
 type Reply struct {
 	Call    Call
 	Body    *Answer

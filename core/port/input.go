@@ -110,7 +110,9 @@ type Token struct {
 // Gone says that the caller does not wait any more.
 type Gone struct{ Call Call }
 
-// Undelivered says that a reply found its caller gone.
+// Undelivered says that a reply found its caller gone. A node says so of callers
+// of its present life only: what answers one of an earlier life may be the copy of
+// a reply that arrived then, and what was given to that caller is not given again.
 type Undelivered struct{ Reply Reply }
 
 // Completed answers a store effect of the same Tag. Which field is set follows from the effect.

@@ -297,7 +297,7 @@ func (p *Process) replied(from port.Address, r port.Reply) {
 }
 
 func (p *Process) undelivered(from port.Address, r port.Reply, after time.Duration) {
-	if r.Token != nil {
+	if r.Token != nil && r.Call.ID > p.earlier {
 		p.c.Counts.Undelivered++
 		p.at(p.c.U.Now()+after, func() { p.sendCall(from, port.Undelivered{Reply: r}) })
 	}

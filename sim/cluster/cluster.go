@@ -118,7 +118,7 @@ func (c *Cluster) Heal() { c.healed = true }
 func (c *Cluster) Boot(id port.NodeID, skew time.Duration, level port.Level) *Process {
 	c.boots++
 	c.Counts.Boots++
-	p := &Process{c: c, id: id, boot: c.boots, level: level, up: true, skew: skew, bootAt: c.U.Now(), byAddr: map[port.Address]*box{}, calls: map[uint64]*Call{}}
+	p := &Process{c: c, id: id, boot: c.boots, level: level, up: true, skew: skew, bootAt: c.U.Now(), byAddr: map[port.Address]*box{}, calls: map[uint64]*Call{}, earlier: c.calls}
 	p.links, p.incoming, p.heard = map[port.NodeID]*node.Outgoing{}, map[port.NodeID]*node.Incoming{}, map[port.NodeID]time.Duration{}
 	c.procs[id] = p
 	n := node.New(node.Config{

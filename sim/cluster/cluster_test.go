@@ -388,3 +388,36 @@ func TestAClusterFollowsFromItsSeed(t *testing.T) {
 		t.Errorf("seed 10 gave %016x and %016x, seed 11 %016x", a, b, other)
 	}
 }
+
+// A network may bring the second copy of a reply after its caller had the first
+// and the node was restarted: nobody is told that it was not delivered.
+func TestAReplyToAnEarlierLifeIsNotCalledUndelivered(t *testing.T) {
+	w := boot(t, 12, 2, nil)
+	told := map[uint64]bool{}
+	w.stepped = func(p *Process, _ port.Address, in port.Input) {
+		if u, is := in.(port.Undelivered); is && p.id == 2 {
+			told[u.Reply.Call.ID] = true
+		}
+	}
+	answers := func(id uint64) {
+		p := w.node(2)
+		p.reply(p.byAddr[registry(2)], port.Reply{Call: port.Call{Node: 1, ID: id}, Refusal: port.Refuse(port.NotFound, "nothing"), Token: &port.Token{}})
+		w.wait(time.Second)
+	}
+	call := func() uint64 {
+		ended := false
+		c := w.node(1).Call(&workflowservice.ListNamespacesRequest{}, time.Minute, port.Client{}, func(Result) { ended = true })
+		w.until(func() bool { return ended })
+		return c.id
+	}
+	before := call()
+	w.node(1).Crash()
+	w.c.Boot(1, 0, port.NewestLevel)
+	w.until(func() bool { return w.node(1).Ready() })
+	now := call()
+	answers(before)
+	answers(now)
+	if told[before] || !told[now] {
+		t.Errorf("told that the reply to a call of the earlier life found nobody: %t, of the present life: %t", told[before], told[now])
+	}
+}

@@ -27,6 +27,7 @@ type Process struct {
 	boxes    []*box
 	byAddr   map[port.Address]*box
 	calls    map[uint64]*Call // looked up only
+	earlier  uint64           // the last id of a call before this life
 	open     []*Call          // in the order of their beginning, ended ones included until swept
 
 	members  *port.Members                 // this node's view, nil if it is alone
