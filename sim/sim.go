@@ -232,7 +232,7 @@ func (s *simulation) heal() {
 	s.world.More(moreStarts, morePace)
 }
 
-// close waits until every run has closed, and looks for stalls meanwhile.
+// close waits until every run has closed and owes nothing, and looks for stalls meanwhile.
 func (s *simulation) close() {
 	if s.breach != nil || s.stopped {
 		return
@@ -248,13 +248,13 @@ func (s *simulation) close() {
 				}
 			}
 		}
-		n, _ := s.ledger.Open()
+		n, _ := s.ledger.Unfinished()
 		return n == 0 && s.world.Done()
 	})
 	if closed || s.breach != nil || s.stopped {
 		return
 	}
-	if n, first := s.ledger.Open(); n > 0 {
+	if n, first := s.ledger.Unfinished(); n > 0 {
 		s.fail(check.NeverClosed(first, n, closeWithin))
 	} else {
 		s.fail(&check.Breach{Promise: check.NoSilentStall, Text: fmt.Sprintf("clients are not through %v after the faults ended", closeWithin)})

@@ -335,3 +335,25 @@ func TestActivityTimeoutRetryState(t *testing.T) {
 		}
 	}
 }
+
+// An owner that was displaced may read rows of which its successor has written
+// some and removed others.
+func TestRowsThatDoNotFitTogetherAreRefused(t *testing.T) {
+	row := encode(&runpb.Run{Format: Format, NextEventId: 6})
+	activity := Row{Key: idKey(rowActivity, 5), Value: encode(&runpb.Activity{ScheduledId: 5, ActivityId: "a"})}
+	input := Row{Key: idKey(rowInput, 5), Value: encode(&runpb.ActivityInput{})}
+	for _, c := range []struct {
+		what string
+		rows []Row
+		fit  bool
+	}{
+		{"an activity and its input", []Row{activity, input}, true},
+		{"an activity without its input", []Row{activity}, false},
+		{"an input without its activity", []Row{input}, false},
+		{"the input of another activity", []Row{activity, {Key: idKey(rowInput, 7), Value: input.Value}}, false},
+	} {
+		if _, err := NewFromRows(row, c.rows); (err == nil) != c.fit {
+			t.Errorf("%s: %v", c.what, err)
+		}
+	}
+}

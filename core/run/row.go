@@ -101,6 +101,20 @@ func (r *Run) loadRow(p Row) error {
 	return fmt.Errorf("pending row %q is of an unknown kind: upgrade the server", p.Key)
 }
 
+// whole refuses rows that do not fit together: an owner that was displaced may
+// read them while its successor writes some and removes others.
+func (r *Run) whole() error {
+	for _, id := range r.activities.ids() {
+		if _, ok := r.inputs.get(id); !ok {
+			return fmt.Errorf("activity %d has no input", id)
+		}
+	}
+	if n := r.inputs.len() - r.activities.len(); n > 0 {
+		return fmt.Errorf("%d inputs are of no activity", n)
+	}
+	return nil
+}
+
 func load[M proto.Message](p Row, m M, put func(M)) error {
 	if err := proto.Unmarshal(p.Value, m); err != nil {
 		return corrupt("pending row", err)

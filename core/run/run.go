@@ -92,6 +92,9 @@ func NewFromRows(row []byte, pending []Row) (*Run, error) {
 			return nil, err
 		}
 	}
+	if err := r.whole(); err != nil {
+		return nil, err
+	}
 	r.rebuildDeadlines()
 	r.weighAll()
 	return r, nil

@@ -14,6 +14,7 @@ import (
 
 	"perdure/core/journal"
 	"perdure/core/port"
+	"perdure/core/run"
 	"perdure/core/run/runpb"
 	"perdure/core/store"
 	"perdure/sim/program"
@@ -281,11 +282,18 @@ func TestNoSilentStall(t *testing.T) {
 		t.Error(b)
 	}
 	broke(t, f.ledger.Stalled(begun.Add(time.Hour+2*dueSlack)), NoSilentStall, "had to be woken")
-	if n, _ := f.ledger.Open(); n != 0 {
-		t.Errorf("%d open", n)
+	if n, _ := f.ledger.Unfinished(); n != 0 {
+		t.Errorf("%d unfinished", n)
 	}
 	if n, _ := f.ledger.Left(); n != 1 {
 		t.Errorf("%d left", n)
+	}
+	child := newForge(t).startAs(func(s *run.Spec) {
+		s.ParentNamespaceID, s.Started.ParentInitiatedEventId = "ns", 5
+		s.Started.ParentWorkflowExecution = &commonpb.WorkflowExecution{WorkflowId: "parent", RunId: "parent-run"}
+	}).terminate()
+	if n, _ := child.ledger.Unfinished(); n != 1 {
+		t.Errorf("a closed child that has not told its parent: %d unfinished", n)
 	}
 }
 

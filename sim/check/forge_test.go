@@ -68,13 +68,17 @@ func (f *forge) env() *run.Env {
 }
 
 // start begins the run and records it.
-func (f *forge) start() *forge {
-	f.run, f.first = run.New(f.env(), run.Spec{
+func (f *forge) start() *forge { return f.startAs(func(*run.Spec) {}) }
+
+func (f *forge) startAs(edit func(*run.Spec)) *forge {
+	spec := run.Spec{
 		WorkflowID: forgedWork, RunID: forgedRun, RequestID: "request",
 		Started: &historypb.WorkflowExecutionStartedEventAttributes{
 			WorkflowType: &commonpb.WorkflowType{Name: "program"}, TaskQueue: &taskqueuepb.TaskQueue{Name: "queue"}, Input: program.Payloads(program.Input{ID: "start-1"}),
 		},
-	})
+	}
+	edit(&spec)
+	f.run, f.first = run.New(f.env(), spec)
 	f.record(f.first)
 	return f
 }

@@ -43,22 +43,25 @@ func stalledRun(r *Run, now time.Time) *Breach {
 	return nil
 }
 
-// Open counts the runs that have not closed.
-func (l *Ledger) Open() (n int, first *Run) {
-	for _, r := range l.Runs {
-		if r.Row != nil && !r.closed && !r.Gone {
-			if n++; first == nil {
-				first = r
-			}
-		}
+// Unfinished counts the runs that have not closed. If all have, it counts those
+// that owe something to another, such as the start of a child.
+func (l *Ledger) Unfinished() (n int, first *Run) {
+	if n, first = l.count(func(r *Run) bool { return !r.closed }); n > 0 {
+		return n, first
 	}
-	return n, first
+	return l.count(func(r *Run) bool {
+		loaded, err := r.loaded()
+		return err == nil && loaded.Owes()
+	})
 }
 
 // Left counts the runs that have not been removed.
-func (l *Ledger) Left() (n int, first *Run) {
+func (l *Ledger) Left() (n int, first *Run) { return l.count(func(*Run) bool { return true }) }
+
+// count counts the runs that are there and of which something holds.
+func (l *Ledger) count(of func(*Run) bool) (n int, first *Run) {
 	for _, r := range l.Runs {
-		if r.Row != nil && !r.Gone {
+		if r.Row != nil && !r.Gone && of(r) {
 			if n++; first == nil {
 				first = r
 			}
@@ -67,9 +70,9 @@ func (l *Ledger) Left() (n int, first *Run) {
 	return n, first
 }
 
-// NeverClosed is the breach of a run that stayed open.
+// NeverClosed is the breach of a run that stayed open, or in the debt of another.
 func NeverClosed(r *Run, n int, after time.Duration) *Breach {
-	return breach(NoSilentStall, r.Key.RunID, "%d runs are open %v after the faults ended, this one first: %s", n, after, r.waits())
+	return breach(NoSilentStall, r.Key.RunID, "%d runs are open or owe something %v after the faults ended, this one first: %s", n, after, r.waits())
 }
 
 // NeverRemoved is the breach of a run that stays beyond its retention.

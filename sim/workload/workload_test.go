@@ -97,7 +97,7 @@ func (s *scene) kept() {
 
 // closed says that every run has ended.
 func (s *scene) closed() bool {
-	open, _ := s.Ledger.Open()
+	open, _ := s.Ledger.Unfinished()
 	return open == 0
 }
 
