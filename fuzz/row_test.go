@@ -8,6 +8,8 @@ package fuzz
 
 import (
 	"bytes"
+	"encoding/binary"
+	"strings"
 	"testing"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -19,7 +21,7 @@ import (
 	"perdure/core/run/runpb"
 )
 
-func encode(f *testing.F, m proto.Message) []byte {
+func encode(f testing.TB, m proto.Message) []byte {
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err != nil {
 		f.Fatal(err)
@@ -107,7 +109,8 @@ func FuzzRunRow(f *testing.F) {
 // hasNaN: a number that is not one does not equal itself.
 func hasNaN(s *runpb.Run) bool { c := s.GetRetry().GetCoefficient(); return c != c }
 
-// FuzzPendingRow: any key and value are a row of a known kind or refused.
+// FuzzPendingRow: any key and value are a row of a known kind or refused, and an
+// activity and its input are refused without each other.
 func FuzzPendingRow(f *testing.F) {
 	id := "\x00\x00\x00\x00\x00\x00\x00\x05"
 	for kind, m := range map[string]proto.Message{
@@ -119,10 +122,33 @@ func FuzzPendingRow(f *testing.F) {
 		f.Add(kind, encode(f, m))
 	}
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
-		first := run.DecodePending(run.Row{Key: key, Value: value})
-		_, second := run.NewFromRows(nil, []run.Row{{Key: key, Value: value}})
-		if (first == nil) != (second == nil) {
-			t.Fatalf("checked: %v, read: %v", first, second)
+		row := run.Row{Key: key, Value: value}
+		_, alone := run.NewFromRows(nil, []run.Row{row})
+		other, paired := otherHalf(t, row)
+		if !paired {
+			return
+		}
+		if alone == nil {
+			t.Fatalf("%q was read without %q", key, other.Key)
+		}
+		if _, err := run.NewFromRows(nil, []run.Row{row, other}); err != nil {
+			t.Fatalf("%q and %q: %v", key, other.Key, err)
 		}
 	})
+}
+
+// otherHalf is the input of an activity's row, or the activity of an input's.
+func otherHalf(t *testing.T, row run.Row) (run.Row, bool) {
+	switch {
+	case strings.HasPrefix(row.Key, "a"):
+		var a runpb.Activity
+		if proto.Unmarshal(row.Value, &a) != nil {
+			return run.Row{}, false
+		}
+		return run.Row{Key: "i" + string(binary.BigEndian.AppendUint64(nil, uint64(a.ScheduledId)))}, true
+	case strings.HasPrefix(row.Key, "i") && len(row.Key) == 9 && proto.Unmarshal(row.Value, &runpb.ActivityInput{}) == nil:
+		id := int64(binary.BigEndian.Uint64([]byte(row.Key[1:])))
+		return run.Row{Key: "a" + row.Key[1:], Value: encode(t, &runpb.Activity{ScheduledId: id})}, true
+	}
+	return run.Row{}, false
 }

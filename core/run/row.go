@@ -49,12 +49,6 @@ func tooNew(what string, format uint32) error {
 	return fmt.Errorf("%s has format %d, this server reads up to %d: upgrade it", what, format, Format)
 }
 
-// DecodePending checks that a pending row can be read.
-func DecodePending(p Row) error {
-	r := &Run{S: &runpb.Run{}}
-	return r.loadRow(p)
-}
-
 func (r *Run) loadRow(p Row) error {
 	if p.Key == "" {
 		return fmt.Errorf("pending row without a key")
