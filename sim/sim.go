@@ -248,8 +248,11 @@ func (s *simulation) close() {
 				}
 			}
 		}
+		if !s.world.Done() {
+			return false
+		}
 		n, _ := s.ledger.Unfinished()
-		return n == 0 && s.world.Done()
+		return n == 0
 	})
 	if closed || s.breach != nil || s.stopped {
 		return
