@@ -220,6 +220,34 @@ func TestSlots(t *testing.T) {
 	})
 }
 
+// A server that starts while another one makes the tables finds a version at any moment.
+func TestVersionIsReadWhileTablesAreMade(t *testing.T) {
+	opts := ready(t)
+	opts.Keyspace = fmt.Sprintf("watched_%d", spaces.Add(1))
+	s, err := OpenSchema(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	made := make(chan error, 1)
+	go func() { made <- s.Apply() }()
+	for going := true; going; {
+		select {
+		case err := <-made:
+			if going = false; err != nil {
+				t.Error(err)
+			}
+		default:
+			if _, _, err := s.Versions(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := s.change("DROP KEYSPACE " + s.keyspace); err != nil {
+		t.Error(err)
+	}
+}
+
 // Servers that start at the same moment on an empty cluster make one keyspace.
 func TestSeveralSetUpOneKeyspace(t *testing.T) {
 	opts := ready(t)

@@ -96,7 +96,9 @@ func (s *Schema) Versions() (have, want int, err error) {
 	if !tables[versionTable] {
 		return 0, want, fmt.Errorf("%w: keyspace %s; give this server a keyspace of its own", schema.ErrForeign, s.keyspace)
 	}
-	err = s.session.Query("SELECT version FROM " + s.name(versionTable) + " WHERE what = 'tables'").Consistency(s.serial).Scan(&have)
+	err = heard(func() error {
+		return s.session.Query("SELECT version FROM " + s.name(versionTable) + " WHERE what = 'tables'").Consistency(s.serial).Scan(&have)
+	})
 	if errors.Is(err, gocql.ErrNotFound) {
 		err = nil
 	}
@@ -225,9 +227,26 @@ func (s *Schema) change(cql string) error {
 	return s.explain("changing the schema", s.session.Query(cql).Exec())
 }
 
-func (s *Schema) swap(cql string, args ...any) (bool, error) {
-	applied, err := s.session.Query(cql, args...).MapScanCAS(map[string]any{})
+func (s *Schema) swap(cql string, args ...any) (applied bool, err error) {
+	err = heard(func() (err error) {
+		applied, err = s.session.Query(cql, args...).MapScanCAS(map[string]any{})
+		return err
+	})
 	return applied, s.explain("changing the schema", err)
+}
+
+// heard repeats a statement that was refused, for five seconds: a table that
+// somebody else makes is listed, or known to another node, a moment before the
+// node that is asked can use it.
+func heard(ask func() error) error {
+	for try := 1; ; try++ {
+		err := ask()
+		var refused gocql.RequestError
+		if !errors.As(err, &refused) || refused.Code() != gocql.ErrCodeInvalid || try == 50 {
+			return err
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 func (s *Schema) explain(doing string, err error) error {
