@@ -96,7 +96,7 @@ func (s *Schema) Versions() (have, want int, err error) {
 	if !tables[versionTable] {
 		return 0, want, fmt.Errorf("%w: keyspace %s; give this server a keyspace of its own", schema.ErrForeign, s.keyspace)
 	}
-	err = heard(func() error {
+	err = again(func() error {
 		return s.session.Query("SELECT version FROM " + s.name(versionTable) + " WHERE what = 'tables'").Consistency(s.serial).Scan(&have)
 	})
 	if errors.Is(err, gocql.ErrNotFound) {
@@ -151,7 +151,7 @@ func (s *Schema) Apply() error {
 		return err
 	}
 	err = s.steps(holder)
-	_, free := s.swap("DELETE FROM "+s.name(versionTable)+" WHERE what = 'lock' IF holder = ?", holder)
+	_, free := s.swap("holder", nil, "DELETE FROM "+s.name(versionTable)+" WHERE what = 'lock' IF holder = ?", holder)
 	return errors.Join(err, free)
 }
 
@@ -179,7 +179,7 @@ func (s *Schema) steps(holder string) error {
 				return err
 			}
 		}
-		applied, err := s.swap("UPDATE "+s.name(versionTable)+" SET version = ? WHERE what = 'tables' IF version = ?", i+1, known(i))
+		applied, err := s.swap("version", i+1, "UPDATE "+s.name(versionTable)+" SET version = ? WHERE what = 'tables' IF version = ?", i+1, known(i))
 		if err == nil && !applied {
 			err = errors.New("cassandra: somebody else changed the version of the schema meanwhile: repeat it")
 		}
@@ -203,7 +203,7 @@ func (s *Schema) lock() (holder string, err error) {
 	holder = fmt.Sprintf("%s %d %d", host, os.Getpid(), time.Now().UnixNano())
 	cql := fmt.Sprintf("INSERT INTO %s (what, holder) VALUES ('lock', ?) IF NOT EXISTS USING TTL %d", s.name(versionTable), lockFor)
 	for range lockTries {
-		applied, err := s.swap(cql, holder)
+		applied, err := s.swap("holder", holder, cql, holder)
 		if err != nil || applied {
 			return holder, err
 		}
@@ -214,7 +214,7 @@ func (s *Schema) lock() (holder string, err error) {
 
 // keepLock has the lock last for one more change, which takes half as long at most.
 func (s *Schema) keepLock(holder string) error {
-	kept, err := s.swap(fmt.Sprintf("UPDATE %s USING TTL %d SET holder = ? WHERE what = 'lock' IF holder = ?", s.name(versionTable), lockFor), holder, holder)
+	kept, err := s.swap("holder", holder, fmt.Sprintf("UPDATE %s USING TTL %d SET holder = ? WHERE what = 'lock' IF holder = ?", s.name(versionTable), lockFor), holder, holder)
 	if err == nil && !kept {
 		err = fmt.Errorf("cassandra: the tables of keyspace %s took too long to change, somebody else may change them now: repeat it", s.keyspace)
 	}
@@ -227,25 +227,33 @@ func (s *Schema) change(cql string) error {
 	return s.explain("changing the schema", s.session.Query(cql).Exec())
 }
 
-func (s *Schema) swap(cql string, args ...any) (applied bool, err error) {
-	err = heard(func() (err error) {
-		applied, err = s.session.Query(cql, args...).MapScanCAS(map[string]any{})
+// swap carries a transaction out that makes a column this value; one that was
+// carried out although nobody said so is not repeated.
+func (s *Schema) swap(column string, value any, cql string, args ...any) (applied bool, err error) {
+	err = again(func() error {
+		row := map[string]any{}
+		done, err := s.session.Query(cql, args...).MapScanCAS(row)
+		applied = done || row[column] == value
 		return err
 	})
-	return applied, s.explain("changing the schema", err)
+	return applied && err == nil, s.explain("changing the schema", err)
 }
 
-// heard repeats a statement that was refused, for five seconds: a table that
-// somebody else makes is listed, or known to another node, a moment before the
-// node that is asked can use it.
-func heard(ask func() error) error {
-	for try := 1; ; try++ {
+// again asks for ten seconds, as long as an answer decides nothing: a table that
+// somebody else makes is listed a moment before the node that is asked can use
+// it, and transactions that meet keep each other from being carried out.
+func again(ask func() error) error {
+	for begun := time.Now(); ; time.Sleep(100 * time.Millisecond) {
 		err := ask()
 		var refused gocql.RequestError
-		if !errors.As(err, &refused) || refused.Code() != gocql.ErrCodeInvalid || try == 50 {
+		if !errors.As(err, &refused) || time.Since(begun) > 10*time.Second {
 			return err
 		}
-		time.Sleep(100 * time.Millisecond)
+		switch refused.Code() {
+		case gocql.ErrCodeInvalid, gocql.ErrCodeReadTimeout, gocql.ErrCodeWriteTimeout, gocql.ErrCodeCASWriteUnknown:
+		default:
+			return err
+		}
 	}
 }
 
