@@ -59,9 +59,11 @@ type story struct {
 	snapshot *port.Snapshot
 	out      port.Effects
 	text     strings.Builder
-	reads    int    // rows that were read
-	keys     int    // and keys that were asked for
-	dueFrom  string // where the first reading of deadlines began, since the last boot
+	reads    int                       // rows that were read
+	keys     int                       // and keys that were asked for
+	slow     func(port.ReadStore) bool // whose answers have to wait
+	late     []letter                  // these answers
+	dueFrom  string                    // where the first reading of deadlines began, since the last boot
 }
 
 type letter struct {
@@ -162,7 +164,12 @@ func (s *story) execute(from port.Address, e port.Effect) {
 		for _, x := range scans {
 			s.reads += len(x)
 		}
-		s.post(from, &port.Completed{Tag: e.Tag, Rows: rows, Scans: scans})
+		answer := &port.Completed{Tag: e.Tag, Rows: rows, Scans: scans}
+		if s.slow != nil && s.slow(e) {
+			s.late = append(s.late, letter{from, answer})
+			return
+		}
+		s.post(from, answer)
 	}
 }
 

@@ -100,58 +100,65 @@ func (s *Shard) parkForHistory(e *entry, in port.Input, r historyRead) {
 	if !e.reading {
 		e.reading = true
 		r.entry = e
-		s.readHistory(&r)
+		s.readFor(&r)
 	}
 }
 
 // historyRead collects the rows that hold events from..to, and on until there are
-// most batches or a window full. The row that holds event from may begin before
-// it, nobody knows where: so the read steps back, farther each time, until it finds it.
+// most batches or a window full. The row that holds an event may begin before it,
+// nobody knows where: so a read steps back, farther each time, until it finds it.
+// That is so of every part of a read: a flush may merge rows between two parts.
 type historyRead struct {
 	entry    *entry
 	from, to int64
 	most     int
 	back     int64
-	next     string // where the next rows begin, once event from is found
+	key      string // where the part under way begins
 	batches  []history.Batch
 }
 
-func (s *Shard) readHistory(r *historyRead) {
-	key := r.next
-	if key == "" {
-		key = history.EventKey(max(r.from-r.back, 1))
+// wanted is the first event that is not read yet.
+func (r *historyRead) wanted() int64 {
+	if n := len(r.batches); n > 0 {
+		return r.batches[n-1].Last + 1
 	}
+	return r.from
+}
+
+// readFor reads rows from some events before the one that is wanted.
+func (s *Shard) readFor(r *historyRead) {
+	s.readHistory(r, history.EventKey(max(r.wanted()-r.back, 1)))
+}
+
+func (s *Shard) readHistory(r *historyRead, key string) {
+	r.key = key
 	s.read(nil, []store.Range{{Table: store.History, Partition: r.entry.key.RunID, From: key, Limit: pageRows}}, func(ev *journal.Event) {
 		s.historyRead(r, ev)
 	})
 }
 
 func (s *Shard) historyRead(r *historyRead, ev *journal.Event) {
-	n := len(r.batches)
-	next := r.from
-	if n > 0 {
-		next = r.batches[n-1].Last + 1
-	}
-	found, more := decodeHistory(ev.Scans[0], next), ev.Next[0]
+	found, more := decodeHistory(ev.Scans[0], r.wanted()), ev.Next[0]
 	switch {
-	case n == 0 && r.before(found, more):
-		r.back, r.next = max(8*r.back, 64), ""
-		s.readHistory(r)
-		return
+	case r.before(found, more):
+		r.back = max(8*r.back, 64)
+		s.readFor(r)
 	case !r.enough(found) && more != "":
-		r.next = more
-		s.readHistory(r)
-		return
+		s.readHistory(r, more)
+	default:
+		s.historyLoaded(r)
 	}
-	s.historyLoaded(r)
 }
 
-// before says that event from is in a row before those that were read.
+// before says that the event that is wanted is in a row before those that were read.
 func (r *historyRead) before(found []history.Batch, more string) bool {
-	if r.back >= r.from { // read from the first row on
+	switch {
+	case r.key == history.EventKey(1):
 		return false
+	case len(found) > 0:
+		return found[0].First > r.wanted()
 	}
-	return len(found) > 0 && found[0].First > r.from || len(found) == 0 && more == ""
+	return more == "" && (len(r.batches) == 0 || r.entry.run != nil && r.wanted() <= r.entry.run.LastEvent())
 }
 
 // enough takes in what was found and says whether that is all that is wanted.
@@ -165,8 +172,8 @@ func (s *Shard) historyLoaded(r *historyRead) {
 	e := r.entry
 	e.reading = false
 	if e.run != nil {
-		if len(r.batches) == 0 || r.batches[0].First > r.from {
-			s.unreadable(e, fmt.Errorf("event %d is missing", r.from))
+		if id := r.missing(); id > 0 {
+			s.unreadable(e, fmt.Errorf("event %d is missing", id))
 			return
 		}
 		e.setHistory(r.batches)
@@ -177,6 +184,21 @@ func (s *Shard) historyLoaded(r *historyRead) {
 	for _, in := range parked {
 		s.serve(in)
 	}
+}
+
+// missing is the first event that is not where it should be, 0 if none.
+func (r *historyRead) missing() int64 {
+	next := r.from
+	for i, b := range r.batches {
+		if b.First > next || i > 0 && b.First < next {
+			return next
+		}
+		next = b.Last + 1
+	}
+	if next == r.from {
+		return next
+	}
+	return 0
 }
 
 // decodeHistory gives the batches of rows that hold events from on. Rows may

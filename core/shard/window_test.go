@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"perdure/core/port"
+	"perdure/core/store"
 	"perdure/core/token"
 )
 
@@ -322,5 +323,43 @@ func TestForgedPageTokens(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A history that is read in several parts is whole though the rows of the second
+// part were merged into one of the first while the first was under way.
+func TestHistoryIsWholeThoughItsRowsAreMergedMeanwhile(t *testing.T) {
+	const signals = 3 * pageRows
+	s := newStory(t)
+	s.boot(Config{})
+	s.start("w", "q", time.Hour)
+	signal := func(n int) {
+		s.post(shardAt, s.request("signal", "w", "", &ws.SignalWorkflowExecutionRequest{SignalName: "s", RequestId: fmt.Sprint(n)}, 0))
+		s.settle()
+	}
+	for n := range signals {
+		signal(n)
+	}
+	s.evict()
+	s.slow = func(r port.ReadStore) bool {
+		return len(r.Ranges) > 0 && r.Ranges[0].Table == store.History && r.Ranges[0].Limit == pageRows
+	}
+	s.post(shardAt, s.request("page", "w", "", &ws.GetWorkflowExecutionHistoryRequest{MaximumPageSize: 2 * signals}, 0))
+	s.settle()
+	if len(s.late) != 1 {
+		t.Fatalf("%d reads of history are under way", len(s.late))
+	}
+	s.advance(5 * time.Second) // to the tables
+	signal(signals)
+	s.slow = nil
+	s.text.Reset()
+	s.inbox = append(s.inbox, s.late...)
+	s.settle()
+	want := "page: events 1-2"
+	for id := 3; id <= signals+3; id++ {
+		want += fmt.Sprintf(" %d-%d", id, id)
+	}
+	if got := strings.TrimSpace(s.text.String()); got != want {
+		t.Errorf("%s\n, want\n%s", got, want)
 	}
 }
