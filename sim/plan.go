@@ -82,6 +82,9 @@ func Draw(seed uint64, calm bool) Plan {
 	if r := universe.Stream(seed, 0x6c61796f); !calm && r.IntN(3) == 0 {
 		p.Faults.Layout = r.Spread(300*time.Millisecond, 30*time.Second)
 	}
+	if r := universe.Stream(seed, 0x68697374); r.IntN(4) > 0 { // histories that are read in many parts
+		p.Cluster.HistoryRows = 1 + r.IntN(3)
+	}
 	return p
 }
 

@@ -37,6 +37,7 @@ func Quiet() Plan {
 	c, w := &p.Cluster, &p.World
 	c.Shards, c.QueueParts, c.QueueWindow, c.MemoryBytes = 1, 1, 0, 192<<20
 	c.Hop, c.Wire, c.FlushBytes, c.FlushAge = time.Millisecond, time.Millisecond, 1<<20, 100*time.Millisecond
+	c.HistoryRows = 0
 	p.Store.Kind, p.Store.Step, p.Store.Slow = weakstore.SQL, 0, time.Millisecond
 	w.Queues, w.Workers, w.Clients, w.Starts, w.Pool, w.Depth, w.Query = 1, 1, 1, 1, 1, 0, 0
 	w.Retention, w.Pace = minRetention, time.Second

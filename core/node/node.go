@@ -43,6 +43,8 @@ type Config struct {
 	FlushAge   time.Duration // the same
 	PackBytes  int           // see journal.LogConfig
 
+	HistoryRows int // that a shard reads at once; default: see shard.Config
+
 	Opened func(shard store.ShardID, tailRows int) // hears of every shard that this node opens; default: nobody does
 	// Quarantined hears of every run that broke an invariant and was set aside; default: nobody does.
 	Quarantined func(run port.RunKey, what string)
@@ -172,7 +174,7 @@ func (n *Node) shard(id store.ShardID, members *port.Members) Machine {
 	return Machine{at, shard.New(shard.Config{
 		Self: at, Members: members, Committer: n.committerOf(id), Shard: id, Owner: cfg.Owner, QueueParts: cfg.QueueParts, Exclusive: cfg.Exclusive,
 		Rand: cfg.Rand("shard " + strconv.Itoa(int(id))), Limits: cfg.Limits,
-		NodeBytes: cfg.MemoryBytes, FlushBytes: cfg.FlushBytes, FlushAge: cfg.FlushAge, PackBytes: cfg.PackBytes, Opened: opened,
+		NodeBytes: cfg.MemoryBytes, FlushBytes: cfg.FlushBytes, FlushAge: cfg.FlushAge, PackBytes: cfg.PackBytes, HistoryRows: cfg.HistoryRows, Opened: opened,
 		Quarantined: cfg.Quarantined,
 	})}
 }

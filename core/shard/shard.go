@@ -40,6 +40,7 @@ type Config struct {
 	UnflushedMax  int           // default 32 MiB: callers are pushed back above it
 	DispatchBytes int           // tasks of queues kept in memory, default 8 MiB
 	DeadlineBytes int           // deadlines kept in memory, default 8 MiB
+	HistoryRows   int           // rows of history that are read at once, default 32; a row is at most 64 KiB or one batch
 	Quarantined   func(run port.RunKey, what string)
 	Opened        func(tailRows int) // rows replayed: bounded by what was not flushed, not by the number of runs
 }
@@ -56,6 +57,7 @@ func (c *Config) defaults() {
 	c.FlushBytes = min(c.FlushBytes, c.UnflushedMax/2) // room is made before callers are pushed back
 	setDefault(&c.DispatchBytes, 8<<20)
 	setDefault(&c.DeadlineBytes, 8<<20)
+	setDefault(&c.HistoryRows, 32)
 }
 
 func setDefault[T int | time.Duration](field *T, value T) {

@@ -13,10 +13,7 @@ import (
 // The history of a run in memory is a window: consecutive batches, encoded. What
 // a handler needs beyond it is read, and replaces it.
 
-const (
-	maxWindow = 1 << 20 // bytes of history kept with a run that goes on
-	pageRows  = 32      // rows of history that are read at once; a row is at most 64 KiB or one batch
-)
+const maxWindow = 1 << 20 // bytes of history kept with a run that goes on
 
 // appendHistory adds a new batch. If the window was one of the past, it is not any more.
 func (e *entry) appendHistory(b history.Batch) {
@@ -132,7 +129,7 @@ func (s *Shard) readFor(r *historyRead) {
 
 func (s *Shard) readHistory(r *historyRead, key string) {
 	r.key = key
-	s.read(nil, []store.Range{{Table: store.History, Partition: r.entry.key.RunID, From: key, Limit: pageRows}}, func(ev *journal.Event) {
+	s.read(nil, []store.Range{{Table: store.History, Partition: r.entry.key.RunID, From: key, Limit: s.cfg.HistoryRows}}, func(ev *journal.Event) {
 		s.historyRead(r, ev)
 	})
 }

@@ -329,9 +329,9 @@ func TestForgedPageTokens(t *testing.T) {
 // A history that is read in several parts is whole though the rows of the second
 // part were merged into one of the first while the first was under way.
 func TestHistoryIsWholeThoughItsRowsAreMergedMeanwhile(t *testing.T) {
-	const signals = 3 * pageRows
+	const rows, signals = 8, 24
 	s := newStory(t)
-	s.boot(Config{})
+	s.boot(Config{HistoryRows: rows})
 	s.start("w", "q", time.Hour)
 	signal := func(n int) {
 		s.post(shardAt, s.request("signal", "w", "", &ws.SignalWorkflowExecutionRequest{SignalName: "s", RequestId: fmt.Sprint(n)}, 0))
@@ -342,7 +342,7 @@ func TestHistoryIsWholeThoughItsRowsAreMergedMeanwhile(t *testing.T) {
 	}
 	s.evict()
 	s.slow = func(r port.ReadStore) bool {
-		return len(r.Ranges) > 0 && r.Ranges[0].Table == store.History && r.Ranges[0].Limit == pageRows
+		return len(r.Ranges) > 0 && r.Ranges[0].Table == store.History && r.Ranges[0].Limit == rows
 	}
 	s.post(shardAt, s.request("page", "w", "", &ws.GetWorkflowExecutionHistoryRequest{MaximumPageSize: 2 * signals}, 0))
 	s.settle()

@@ -36,6 +36,7 @@ type Config struct {
 	FlushBytes   int
 	FlushAge     time.Duration
 	PackBytes    int
+	HistoryRows  int // 0: the default
 
 	Hop      time.Duration // longest usual time of a message between machines
 	Wire     time.Duration // longest usual time between a client and a node
@@ -124,7 +125,7 @@ func (c *Cluster) Boot(id port.NodeID, skew time.Duration, level port.Level) *Pr
 	n := node.New(node.Config{
 		ID: id, Owner: c.member(id).Owner(), Roles: c.roles(id), Clustered: c.clustered(), Exclusive: c.Store.Exclusive(), Apart: c.Store.Apart(),
 		Level: level, Shards: c.cfg.Shards, QueueParts: c.cfg.QueueParts, QueueWindow: c.cfg.QueueWindow, MemoryBytes: c.cfg.MemoryBytes, MinRetention: c.cfg.MinRetention, Limits: c.cfg.Limits,
-		FlushBytes: c.cfg.FlushBytes, FlushAge: c.cfg.FlushAge, PackBytes: c.cfg.PackBytes,
+		FlushBytes: c.cfg.FlushBytes, FlushAge: c.cfg.FlushAge, PackBytes: c.cfg.PackBytes, HistoryRows: c.cfg.HistoryRows,
 		Rand: func(label string) func() uint64 {
 			return c.U.Rand("boot " + strconv.FormatUint(p.boot, 10) + " " + label).Uint64
 		},

@@ -15,7 +15,7 @@ func TestSchemaCommandsOnStores(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			const name = "e2e_schema"
 			url := service.Fresh(t, kind, name)
-			newest := map[string]string{"postgres": "1", "mysql": "2", "mariadb": "2", "cassandra": "1"}[kind]
+			newest := map[string]string{"postgres": "1", "mysql": "2", "mariadb": "2", "cassandra": "1", "cassandra4": "1", "cassandra-three": "1"}[kind]
 			schemaSays(t, url, "version", "database: 0, server: "+newest)
 			schemaRefuses(t, url, "update", "run `perdure schema setup`")
 			schemaSays(t, url, "setup --dry-run", "Nothing was changed.")
